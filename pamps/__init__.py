@@ -1,0 +1,3 @@
+"""Pamps: a microblog backend on FastAPI and PostgreSQL."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,52 @@
+"""The application: its state, its routes, its errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+
+from pamps import openapi, problems, startup
+from pamps.config import Settings, current_settings
+from pamps.db import Database
+from pamps.errors import DatabaseUnavailable
+from pamps.routes import auth, docs, health, post, user
+from pamps.security import Passwords
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """A Pamps for these settings (default: those of this process): `uvicorn --factory pamps.app:create_app`."""
+    settings = settings or current_settings()
+    app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
+    app.state.settings = settings
+    app.router.redirect_slashes = False
+    for noun in (post, user, auth, health, docs):
+        # Not include_router(), which matches every request a second time within each included router.
+        app.router.routes.extend(noun.router.routes)
+    app.router.routes.append(docs.static)
+    problems.install(app)
+
+    @cache
+    def document() -> dict[str, Any]:
+        return openapi.document(app, settings.post.max_length)
+
+    app.openapi = document  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Hold what requests need: the embedded database if it is used, the secret, the pool."""
+    settings = app.state.settings = startup.with_secret(app.state.settings)
+    app.state.passwords = Passwords(settings.security)
+    with startup.database(settings) as uri:
+        database = app.state.database = Database(uri, settings.db)
+        try:
+            await database.open()
+        except DatabaseUnavailable as error:
+            problems.log.warning("%s; serving anyway, and trying again with each request", error.detail)
+        try:
+            yield
+        finally:
+            await database.close()

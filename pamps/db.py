@@ -1,0 +1,206 @@
+"""The database: a pool of asyncpg connections to serve from, statements to run on it, and what its errors mean.
+
+The synchronous tools (migrations, the shell, test factories) take `engine`, which is psycopg2's.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy import BindParameter, Engine, Executable, create_engine
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+from pamps import errors
+from pamps.config import Db
+from pamps.errors import PampsError
+
+DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
+
+
+class Compiler(DIALECT.statement_compiler):  # type: ignore[misc, name-defined]
+    """Writes the plain Python values of a query into its SQL; only named parameters become $1, $2, ..."""
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], **options: Any) -> Any:
+        options["literal_binds"] = not bindparam.required
+        return super().visit_bindparam(bindparam, **options)
+
+
+DIALECT.statement_compiler = Compiler
+
+
+class Viewer(NamedTuple):
+    """Who asks: a user and the session they are signed in with, as an access token claims."""
+
+    user_id: int
+    session_id: int
+
+
+class Statement:
+    """One SQL statement, compiled once. It knows its parameters' names; a missing or an unknown one is a TypeError.
+
+    The columns of its row have fixed meanings: `body` is the JSON to answer with, null where there is nothing to show
+    (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
+    """
+
+    def __init__(self, query: Executable, missing: type[PampsError] = errors.NotFound):
+        compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        self.missing = missing
+        self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self.names = frozenset(self.order)
+
+    def arguments(self, params: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of $1, $2, ..."""
+        if params.keys() != self.names:
+            raise TypeError(f"this statement takes {sorted(self.names)}, not {sorted(params)}")
+        return [params[name] for name in self.order]
+
+
+CONSTRAINTS: dict[str, type[PampsError]] = {
+    "user_username_key": errors.UsernameTaken,
+    "user_username_reserved_check": errors.UsernameReserved,
+    "user_username_check": errors.InvalidRequest,
+    "user_email_key": errors.EmailTaken,
+    "social_not_self_check": errors.SelfFollow,
+    "social_followed_id_fkey": errors.UserNotFound,
+    "like_post_id_fkey": errors.PostNotFound,
+    "like_post_alive": errors.PostNotFound,
+    "post_parent_id_fkey": errors.ParentNotFound,
+    "post_parent_alive": errors.ParentNotFound,
+    # The viewer's account went while the statement ran.
+    "social_follower_id_fkey": errors.SessionEnded,
+    "like_user_id_fkey": errors.SessionEnded,
+    "post_user_id_fkey": errors.SessionEnded,
+    "session_user_id_fkey": errors.WrongCredentials,
+}
+
+BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
+
+UNAVAILABLE = (
+    OSError,  # no server at that address, or the connection broke
+    asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, crashed
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.PostgresSystemError,  # the server's own I/O failed
+)
+BUSY = (
+    asyncpg.QueryCanceledError,  # statement_timeout
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    TimeoutError,
+)
+SCHEMA_BEHIND = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
+
+
+def meaning(error: Exception) -> PampsError | None:
+    """What an error of the database means to a client; None where it is our own mistake."""
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        refusal = CONSTRAINTS.get(error.constraint_name or "")
+        return refusal() if refusal else None
+    if isinstance(error, BUSY):
+        return errors.DatabaseBusy()
+    if isinstance(error, UNAVAILABLE):
+        return errors.DatabaseUnavailable()
+    if isinstance(error, SCHEMA_BEHIND):
+        return errors.SchemaBehind()
+    return None
+
+
+class Database:
+    """A pool of connections to one database, opened when first needed and again after the database was away."""
+
+    def __init__(self, uri: str, settings: Db):
+        self.uri = uri
+        self.settings = settings
+        self.pool: asyncpg.Pool | None = None
+        self.opening = asyncio.Lock()
+
+    async def open(self) -> asyncpg.Pool:
+        """The pool. Raises DatabaseUnavailable."""
+        if self.pool is None:
+            async with self.opening:
+                if self.pool is None:
+                    with meanings():
+                        self.pool = await asyncpg.create_pool(
+                            asyncpg_uri(self.uri),
+                            min_size=self.settings.pool_min_size,
+                            max_size=self.settings.pool_size,
+                            timeout=self.settings.connect_timeout,
+                            # A little later than the server's own, for when the server can't even say so.
+                            command_timeout=self.settings.statement_timeout + 5,
+                            reset=nothing_to_reset,
+                            server_settings={
+                                "application_name": "pamps",
+                                "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
+                                "jit": "off",  # compiling costs more than any of our statements
+                            },
+                        )
+        return self.pool
+
+    async def close(self) -> None:
+        """Let running statements finish, then close every connection."""
+        if self.pool is not None:
+            await self.pool.close()
+
+    async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
+        """The first row of a statement, or None."""
+        arguments = statement.arguments(params)
+        pool = self.pool or await self.open()
+        with meanings():
+            return await pool.fetchrow(statement.sql, *arguments)
+
+    async def one(self, statement: Statement, viewer: Viewer | None = None, **params: Any) -> asyncpg.Record:
+        """The row of a statement that verifies the viewer's session.
+
+        Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
+        """
+        params["viewer"], params["session"] = viewer or (None, None)
+        row = await self.row(statement, **params)
+        if row is None:
+            raise errors.SessionEnded()
+        if refused := row.get("refused"):
+            raise BY_CODE[refused]()
+        if row.get("body", "") is None:
+            raise statement.missing()
+        return row
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+        """For the rare rule that takes several statements: all of them or none."""
+        pool = await self.open()
+        with meanings():
+            async with pool.acquire() as connection, connection.transaction():
+                yield connection
+
+
+class meanings:  # noqa: N801  # reads as a verb: with meanings(): ...
+    """Turns the database's errors into ours."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and (refusal := meaning(error)):
+            raise refusal from error
+
+
+async def nothing_to_reset(connection: object) -> None:
+    """Instead of asyncpg's round trip when a connection goes back: a statement leaves nothing behind."""
+
+
+def asyncpg_uri(uri: str) -> str:
+    """A uri as asyncpg takes it, whatever driver it names."""
+    return re.sub(r"^\w+(\+\w+)?://", "postgresql://", uri)
+
+
+def engine(uri: str, **options: Any) -> Engine:
+    """A SQLAlchemy engine over psycopg2. (A plain postgresql:// would mean psycopg 3 to SQLAlchemy.)"""
+    return create_engine(re.sub(r"^\w+(\+\w+)?://", "postgresql+psycopg2://", uri), **options)

@@ -1,0 +1,210 @@
+"""The error tree: everything that Pamps refuses, with a status and a stable code each.
+
+`problems.py` renders these over HTTP as RFC 9457 problems; the command line prints `detail` as one red line.
+"""
+
+from typing import ClassVar
+
+
+class PampsError(Exception):
+    """Something that Pamps refuses to do, said so that its reader can act on it.
+
+    `status` is the HTTP status, `code` the stable name that clients may rely on, `title` the same for people,
+    `detail` what happened this time, `headers` what the HTTP answer carries besides.
+    """
+
+    status = 500
+    code = "internal-error"
+    title = "Something went wrong on our side"
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str | None = None):
+        self.detail = detail or self.title
+        super().__init__(self.detail)
+
+
+class ConfigurationError(PampsError):
+    """A setting that Pamps can't run with; only ever seen at start."""
+
+    code = "bad-configuration"
+    title = "The configuration is not usable"
+
+
+class EmbeddedError(PampsError):
+    """The embedded PostgreSQL can't be made, started or stopped; only ever seen at start and by commands."""
+
+    code = "embedded-postgresql"
+    title = "The embedded PostgreSQL can't be used"
+
+
+# 400
+
+
+class MalformedBody(PampsError):
+    status = 400
+    code = "malformed-body"
+    title = "The body can't be read"
+
+
+class UnsupportedGrant(PampsError):
+    status = 400
+    code = "unsupported-grant-type"
+    title = "The only grant type here is password"
+
+
+# 401
+
+
+class Unauthenticated(PampsError):
+    status = 401
+    headers: ClassVar = {"WWW-Authenticate": "Bearer"}
+
+
+class NotSignedIn(Unauthenticated):
+    code = "not-signed-in"
+    title = "Sign in first: send an access token as Authorization: Bearer ..."
+
+
+class InvalidToken(Unauthenticated):
+    code = "invalid-token"
+    title = "That is not a token of ours"
+    headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class TokenExpired(InvalidToken):
+    code = "token-expired"
+    title = "The token has expired; refresh it or sign in again"
+
+
+class SessionEnded(InvalidToken):
+    code = "session-ended"
+    title = "The session has ended; sign in again"
+
+
+class WrongCredentials(Unauthenticated):
+    code = "wrong-credentials"
+    title = "The username or the password is wrong"
+
+
+# 403
+
+
+class Forbidden(PampsError):
+    status = 403
+
+
+class NotTheAuthor(Forbidden):
+    code = "not-the-author"
+    title = "Only its author may change a post"
+
+
+class WrongPassword(Forbidden):
+    code = "wrong-password"
+    title = "The password is wrong"
+
+
+# 404
+
+
+class NotFound(PampsError):
+    status = 404
+    code = "not-found"
+    title = "There is nothing at this address"
+
+
+class UserNotFound(NotFound):
+    code = "user-not-found"
+    title = "There is no such user"
+
+
+class PostNotFound(NotFound):
+    code = "post-not-found"
+    title = "There is no such post"
+
+
+class ParentNotFound(NotFound):
+    code = "parent-not-found"
+    title = "The post to reply to is not there"
+
+
+class SessionNotFound(NotFound):
+    code = "session-not-found"
+    title = "You have no such session"
+
+
+class MethodNotAllowed(PampsError):
+    status = 405
+    code = "method-not-allowed"
+    title = "This address does not take that method"
+
+
+# 409
+
+
+class Conflict(PampsError):
+    status = 409
+
+
+class UsernameTaken(Conflict):
+    code = "username-taken"
+    title = "That username is taken"
+
+
+class UsernameReserved(Conflict):
+    code = "username-reserved"
+    title = "That username is reserved"
+
+
+class EmailTaken(Conflict):
+    code = "email-taken"
+    title = "There is an account with that email"
+
+
+class SelfFollow(Conflict):
+    code = "self-follow"
+    title = "You can't follow yourself"
+
+
+# 413, 415, 422
+
+
+class BodyTooLarge(PampsError):
+    status = 413
+    code = "body-too-large"
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(PampsError):
+    status = 415
+    code = "unsupported-media-type"
+    title = "The body is not of a media type that this address takes"
+
+
+class InvalidRequest(PampsError):
+    status = 422
+    code = "invalid-request"
+    title = "The request is not valid"
+
+
+# 503
+
+
+class Unavailable(PampsError):
+    status = 503
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database-unavailable"
+    title = "The database can't be reached; try again in a moment"
+
+
+class DatabaseBusy(Unavailable):
+    code = "database-busy"
+    title = "The database took too long and nothing was written; try again in a moment"
+    headers: ClassVar = {"Retry-After": "1"}
+
+
+class SchemaBehind(Unavailable):
+    code = "schema-behind"
+    title = "The database's schema is not this version's; run: pamps migrate"

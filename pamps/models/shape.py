@@ -1,0 +1,45 @@
+"""What the shapes of requests and answers share: their two bases, and the types of their fields."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, WithJsonSchema
+
+MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
+
+# Somewhere a character that is not white space, and nowhere a NUL, which PostgreSQL's text can't hold.
+NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
+NO_NUL = r"^[^\x00]*$"
+# Two to thirty characters that begin with a letter or a digit and are not all digits: those are ids.
+USERNAME = r"^([A-Za-z][A-Za-z0-9_.-]{1,29}|[0-9][0-9]{0,28}[A-Za-z_.-][A-Za-z0-9_.-]{0,28})$"
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Count = Annotated[int, Field(ge=0)]
+# AwareDatetime so that a time without its zone is an error; on the wire always UTC, ending in Z (RFC 3339).
+Instant = Annotated[
+    AwareDatetime,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "pattern": r"Z$", "examples": ["2026-11-22T10:00:00.000000Z"]}
+    ),
+]
+
+Username = Annotated[str, Field(min_length=2, max_length=30, pattern=USERNAME, examples=["ada"])]
+Email = Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
+Password = Annotated[str, Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"])]
+Name = Annotated[str, Field(max_length=100, pattern=NOT_BLANK, examples=["Ada Lovelace"])]
+Avatar = Annotated[
+    str, Field(max_length=500, pattern=r"^https?://[^\x00-\x20]+$", examples=["https://example.com/ada.png"])
+]
+Bio = Annotated[str, Field(max_length=500, pattern=NO_NUL, examples=["Poetical science."])]
+Text = Annotated[str, Field(min_length=1, pattern=NOT_BLANK, examples=["Olá, mundo!"])]
+
+
+class Request(BaseModel):
+    """A body that is sent to Pamps: unknown fields are refused, every text is bounded."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    """A body that Pamps sends: just these fields, all of them, always."""
+
+    model_config = ConfigDict(extra="forbid")

@@ -1,0 +1,43 @@
+"""Keyset pages: the parameters `limit` and `cursor`, and the Link header that leads to the next page (RFC 8288)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from asyncpg import Record
+from fastapi import Depends, Query, Request
+
+LIMIT_MAX = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
+WHERE_FROM = "Where the page begins, from the `Link` header of the page before. Opaque: don't make one up."
+# Every text of these forms is a cursor, so a garbled one is refused like any other bad parameter. Times before the year
+# 2286 have sixteen digits in microseconds.
+IdCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}$", description=WHERE_FROM)]
+DatedCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description=WHERE_FROM)]
+
+
+def page(limit: Limit = 20, cursor: IdCursor = None) -> dict[str, Any]:
+    """The parameters of a statement that pages by id."""
+    return {"limit": limit, "cursor_id": int(cursor) if cursor else None}
+
+
+def dated_page(limit: Limit = 20, cursor: DatedCursor = None) -> dict[str, Any]:
+    """The parameters of a statement that pages by date and id."""
+    if cursor is None:
+        return {"limit": limit, "cursor_date": None, "cursor_id": None}
+    microseconds, key = cursor.split("-")
+    date = EPOCH + timedelta(microseconds=int(microseconds))
+    return {"limit": limit, "cursor_date": date, "cursor_id": int(key)}
+
+
+Page = Annotated[dict[str, Any], Depends(page)]
+DatedPage = Annotated[dict[str, Any], Depends(dated_page)]
+
+
+def next_link(request: Request, row: Record) -> dict[str, str]:
+    """The header that leads to the next page; none at the end."""
+    cursor = row["next"]
+    if cursor is None:
+        return {}
+    return {"Link": f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'}

@@ -1,0 +1,82 @@
+"""Every error as application/problem+json (RFC 9457): ours, FastAPI's, Starlette's, and the unexpected."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pamps import errors
+from pamps.errors import PampsError
+from pamps.models.problem import Invalid, Problem
+
+MEDIA_TYPE = "application/problem+json"
+BY_STATUS: dict[int, type[PampsError]] = {
+    error.status: error
+    for error in (
+        errors.MalformedBody,
+        errors.NotSignedIn,
+        errors.NotFound,
+        errors.MethodNotAllowed,
+        errors.BodyTooLarge,
+        errors.UnsupportedMediaType,
+    )
+}
+log = logging.getLogger("pamps")
+
+
+def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: Any = None) -> JSONResponse:
+    """The answer that an error gives."""
+    body = Problem(
+        type=f"urn:pamps:problem:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        errors=invalid or [],
+    )
+    return JSONResponse(body.body(), error.status, {**error.headers, **(headers or {})}, MEDIA_TYPE)
+
+
+async def refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PampsError)
+    if error.status >= 500:
+        log.warning("%s: %s", error.code, error.__cause__ or error.detail)
+    return problem(error)
+
+
+async def invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        position = found[0]["loc"][-1]
+        return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']} at {position}"))
+    return problem(
+        errors.InvalidRequest(sentence(found)),
+        [Invalid(loc=list(e["loc"]), msg=e["msg"], type=e["type"]) for e in found],
+    )
+
+
+def sentence(found: Any) -> str:
+    """What is wrong with a request, in one line for people."""
+    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)
+
+
+async def http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = BY_STATUS.get(error.status_code, PampsError)
+    return problem(kind(), headers=error.headers)
+
+
+async def unexpected(request: Request, error: Exception) -> JSONResponse:
+    return problem(PampsError())
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an app be answered from here."""
+    app.add_exception_handler(PampsError, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,79 @@
+"""Likes: give, take back, and list from both sides."""
+
+from sqlalchemy import BigInteger, bindparam, case, delete, exists, select
+from sqlalchemy.dialects.postgresql import insert
+
+from pamps.db import Statement
+from pamps.errors import PostNotFound, UserNotFound
+from pamps.models.post import likes, posts
+from pamps.models.user import users
+from pamps.queries.post import post_json, visible
+from pamps.queries.sql import FALSE, TRUE, VIEWER, after, anyone, page_of, signed_in, visible_to
+from pamps.queries.user import USERNAME, user_id_of, user_summary
+
+ID = bindparam("id", type_=BigInteger)
+
+like_made = (
+    insert(likes)
+    .from_select(
+        ["user_id", "post_id"],
+        select(VIEWER, posts.c.id).where(posts.c.id == ID, visible_to(VIEWER, posts), signed_in()),
+    )
+    .on_conflict_do_nothing()
+    .returning(likes.c.post_id)
+    .cte("made")
+)
+like = Statement(
+    select(
+        select(post_json(posts, like_count=after(posts.c.like_count, "+", like_made), liked=TRUE))
+        .where(posts.c.id == ID, visible_to(VIEWER, posts))
+        .scalar_subquery()
+        .label("body"),
+        exists().select_from(like_made).label("created"),
+    ).where(signed_in()),
+    missing=PostNotFound,
+)
+
+like_gone = (
+    delete(likes)
+    .where(likes.c.user_id == VIEWER, likes.c.post_id == ID, signed_in())
+    .returning(likes.c.post_id)
+    .cte("gone")
+)
+unlike = Statement(
+    select(
+        select(post_json(posts, like_count=after(posts.c.like_count, "-", like_gone), liked=FALSE))
+        .where(posts.c.id == ID, visible_to(VIEWER, posts))
+        .scalar_subquery()
+        .label("body"),
+    ).where(signed_in()),
+    missing=PostNotFound,
+)
+
+body, next_cursor = page_of(
+    select(users, likes.c.date, likes.c.user_id)
+    .join(likes, likes.c.user_id == users.c.id)
+    .where(likes.c.post_id == ID),
+    user_summary,
+    likes.c.date,
+    likes.c.user_id,
+)
+liked_by = Statement(
+    select(case((exists(visible(ID)), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    missing=PostNotFound,
+)
+
+liker = user_id_of(USERNAME)
+liked_at = likes.c.date.label("liked_at")
+body, next_cursor = page_of(
+    select(posts, liked_at, likes.c.post_id)
+    .join(likes, likes.c.post_id == posts.c.id)
+    .where(likes.c.user_id == liker, visible_to(VIEWER, posts)),
+    post_json,
+    liked_at,
+    likes.c.post_id,
+)
+liked_posts = Statement(
+    select(case((liker.is_not(None), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    missing=UserNotFound,
+)

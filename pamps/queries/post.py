@@ -1,0 +1,210 @@
+"""Posts: publish, read, edit, delete, reply, and the timeline."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    FromClause,
+    Select,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from pamps.db import Statement
+from pamps.errors import PostNotFound, UserNotFound
+from pamps.models.post import PostResponse, PostResponseWithReplies, likes, posts
+from pamps.models.user import social, users
+from pamps.queries.sql import (
+    LIMIT,
+    VIEWER,
+    Column,
+    anyone,
+    array_of,
+    author_only,
+    beyond,
+    if_signed_in,
+    instant,
+    own_page,
+    page_of,
+    reading,
+    reading_page,
+    shaped,
+    signed_in,
+    visible_to,
+)
+from pamps.queries.user import USERNAME, user_id_of, user_summary
+
+ID = bindparam("id", type_=BigInteger)
+PARENT = bindparam("parent_id", type_=BigInteger)
+TEXT = bindparam("text", type_=Text)
+
+FIRST_REPLIES = 20  # the first page of replies that comes with a post
+
+
+def likes_it(post: FromClause) -> Column:
+    """That the viewer likes a post."""
+    return exists().where(likes.c.user_id == VIEWER, likes.c.post_id == post.c.id)
+
+
+def columns(post: FromClause, **known: Column) -> dict[str, Any]:
+    """The columns of a PostResponse; `known` are those that the statement has just changed."""
+    author = users.alias()
+    found = dict(
+        id=post.c.id,
+        text=post.c.text,
+        date=instant(post.c.date),
+        edited_at=instant(post.c.edited_at),
+        user_id=post.c.user_id,
+        parent_id=post.c.parent_id,
+        user=select(user_summary(author)).where(author.c.id == post.c.user_id).scalar_subquery(),
+        deleted=post.c.user_id.is_(None),
+        like_count=post.c.like_count,
+        reply_count=post.c.reply_count,
+        liked=if_signed_in(likes_it(post)),
+    )
+    return {**found, **known}
+
+
+def post_json(post: FromClause, **known: Column) -> Column:
+    """The PostResponse of a row of posts."""
+    return shaped(PostResponse, **columns(post, **known))
+
+
+def visible(post_id: Column) -> Select[Any]:
+    """The post with an id, if the viewer may see it."""
+    return select(posts).where(posts.c.id == post_id, visible_to(VIEWER, posts))
+
+
+# A parent that is not there, or a tombstone, is the foreign key's and the trigger's to refuse.
+published = (
+    insert(posts)
+    .from_select(["user_id", "parent_id", "text"], select(VIEWER, PARENT, TEXT).where(signed_in()))
+    .returning(posts)
+    .cte("published")
+)
+publish = Statement(select(published.c.id, post_json(published).label("body")))
+
+replies_of = select(posts).where(posts.c.parent_id == ID, visible_to(VIEWER, posts))
+first_replies = replies_of.order_by(posts.c.id).limit(FIRST_REPLIES).subquery("reply")
+read = Statement(
+    reading(
+        select(
+            shaped(
+                PostResponseWithReplies,
+                **columns(posts),
+                replies=select(array_of(post_json(first_replies), first_replies.c.id)).scalar_subquery(),
+            )
+        ).where(posts.c.id == ID, visible_to(VIEWER, posts))
+    ),
+    missing=PostNotFound,
+)
+
+body, next_cursor = page_of(replies_of, post_json, posts.c.id, oldest_first=True)
+replies = Statement(
+    select(case((exists(visible(ID)), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    missing=PostNotFound,
+)
+
+home = Statement(
+    reading_page(
+        page_of(select(posts).where(posts.c.parent_id.is_(None), visible_to(VIEWER, posts)), post_json, posts.c.id)
+    )
+)
+
+
+def without_replies(query: Select[Any], include_replies: bool) -> Select[Any]:
+    return query if include_replies else query.where(posts.c.parent_id.is_(None))
+
+
+def by_user(include_replies: bool) -> Statement:
+    """What one person wrote, newest first; a null body where there is no such user."""
+    author = user_id_of(USERNAME)
+    rows = without_replies(select(posts).where(posts.c.user_id == author, visible_to(VIEWER, posts)), include_replies)
+    body, next_cursor = page_of(rows, post_json, posts.c.id)
+    return Statement(
+        select(case((author.is_not(None), body)).label("body"), next_cursor.label("next")).where(anyone()),
+        missing=UserNotFound,
+    )
+
+
+by_user_with_replies, by_user_without_replies = by_user(True), by_user(False)
+
+
+def timeline_of(include_replies: bool) -> Statement:
+    """What those whom the viewer follows wrote, newest first.
+
+    First the latest post of each of them; only those whose latest is among the newest page's worth can have anything on
+    the page, so only their posts are read. The cost is one index probe for each followed, and a page of posts.
+    """
+    recent = without_replies(
+        select(posts.c.id)
+        .where(posts.c.user_id == social.c.followed_id, beyond([posts.c.id], False), visible_to(VIEWER, posts))
+        .order_by(posts.c.id.desc())
+        .limit(1),
+        include_replies,
+    ).lateral("recent")
+    authors = (
+        select(social.c.followed_id)
+        .join(recent, true())
+        .where(social.c.follower_id == VIEWER)
+        .order_by(recent.c.id.desc())
+        .limit(LIMIT + 1)
+        .cte("authors")
+    )
+    theirs = without_replies(
+        select(posts)
+        .where(posts.c.user_id == authors.c.followed_id, beyond([posts.c.id], False), visible_to(VIEWER, posts))
+        .order_by(posts.c.id.desc())
+        .limit(LIMIT + 1),
+        include_replies,
+    ).lateral("theirs")
+    rows = select(*theirs.c).select_from(authors).join(theirs, true())
+    return Statement(own_page(page_of(rows, post_json, theirs.c.id)))
+
+
+timeline_with_replies, timeline_without_replies = timeline_of(True), timeline_of(False)
+
+# Edit and delete: 404 for whoever may not see the post, 403 for whoever did not write it.
+target = (
+    select(posts.c.id, posts.c.user_id).where(posts.c.id == ID, visible_to(VIEWER, posts), signed_in()).cte("target")
+)
+edited = (
+    update(posts)
+    .where(posts.c.id == target.c.id, posts.c.user_id == VIEWER)
+    .values(text=TEXT, edited_at=func.clock_timestamp())
+    .returning(posts)
+    .cte("edited")
+)
+edit = Statement(
+    select(
+        author_only(target, PostNotFound.code).label("refused"),
+        select(post_json(edited)).scalar_subquery().label("body"),
+    ).where(signed_in()),
+    missing=PostNotFound,
+)
+
+# Locked first, so that a reply that is just being written is either seen under the tombstone or finds no parent.
+locked = (
+    select(posts.c.id, posts.c.user_id)
+    .where(posts.c.id == ID, visible_to(VIEWER, posts), signed_in())
+    .with_for_update()
+    .cte("locked")
+)
+emptied = (
+    update(posts)
+    .where(posts.c.id == locked.c.id, posts.c.user_id == VIEWER)
+    .values(user_id=null())
+    .returning(posts.c.id)
+    .cte("emptied")
+)
+delete = Statement(
+    select(author_only(locked, PostNotFound.code).label("refused")).where(signed_in()).add_cte(emptied),
+)

@@ -1,0 +1,118 @@
+"""Sign-ins: start, refresh, list and end sessions."""
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    FromClause,
+    LargeBinary,
+    Text,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from pamps.db import Statement
+from pamps.models.session import SessionResponse, sessions
+from pamps.models.user import users
+from pamps.queries.sql import SESSION, VIEWER, Column, instant, own_page, page_of, same, shaped, signed_in
+
+ID = bindparam("id", type_=BigInteger)
+USER = bindparam("user_id", type_=BigInteger)
+LOGIN = bindparam("login", type_=Text)
+SEEN = bindparam("seen", type_=Text)
+EXPIRES = bindparam("expires_at", type_=DateTime(timezone=True))
+FAMILY = bindparam("family_hash", type_=LargeBinary)
+TOKEN = bindparam("token_hash", type_=LargeBinary)
+NEW_TOKEN = bindparam("new_token_hash", type_=LargeBinary)
+
+
+def session_json(session: FromClause) -> Column:
+    """The SessionResponse of a row of sessions."""
+    return shaped(
+        SessionResponse,
+        id=session.c.id,
+        created_at=instant(session.c.created_at),
+        last_used_at=instant(session.c.last_used_at),
+        user_agent=session.c.user_agent,
+        ip=session.c.ip,
+        current=session.c.id == SESSION,
+    )
+
+
+# A username has no @ in it and an email has one, so no login can mean two people.
+credentials = Statement(
+    select(users.c.id, users.c.password_hash).where(or_(same(users.c.username, LOGIN), same(users.c.email, LOGIN)))
+)
+
+upgrade_hash = Statement(
+    update(users)
+    .where(users.c.id == USER, users.c.password_hash == SEEN)
+    .values(password_hash=bindparam("password_hash", type_=Text))
+    .returning(users.c.id)
+)
+
+# Guarded by the hash that was verified, and taking the chance to clear away what has expired.
+swept = (
+    delete(sessions)
+    .where(sessions.c.user_id == USER, sessions.c.expires_at <= func.clock_timestamp())
+    .returning(sessions.c.id)
+    .cte("swept")
+)
+start = Statement(
+    insert(sessions)
+    .from_select(
+        ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
+        select(
+            users.c.id, EXPIRES, bindparam("user_agent", type_=Text), bindparam("ip", type_=Text), FAMILY, TOKEN
+        ).where(users.c.id == USER, users.c.password_hash == SEEN),
+    )
+    .returning(sessions.c.id)
+    .add_cte(swept)
+)
+
+# The row is locked first: of two who bring the same token at once, one gets new tokens, and the other has brought a
+# spent one, which ends the session (RFC 9700, section 4.14.2).
+found = (
+    select(sessions.c.id, sessions.c.user_id, (sessions.c.token_hash == TOKEN).label("latest"))
+    .where(sessions.c.family_hash == FAMILY, sessions.c.expires_at > func.clock_timestamp())
+    .with_for_update()
+    .cte("found")
+)
+spent = delete(sessions).where(sessions.c.id == found.c.id, ~found.c.latest).returning(sessions.c.id).cte("spent")
+renewed = (
+    update(sessions)
+    .where(sessions.c.id == found.c.id, found.c.latest)
+    .values(token_hash=NEW_TOKEN, last_used_at=func.clock_timestamp(), expires_at=EXPIRES)
+    .returning(sessions.c.id, sessions.c.user_id)
+    .cte("renewed")
+)
+refresh = Statement(select(renewed.c.id, renewed.c.user_id).add_cte(spent))
+
+revoke_by_refresh_token = Statement(delete(sessions).where(sessions.c.family_hash == FAMILY).returning(sessions.c.id))
+
+revoke_by_access_token = Statement(
+    delete(sessions).where(sessions.c.id == ID, sessions.c.user_id == USER).returning(sessions.c.id)
+)
+
+mine = Statement(
+    own_page(
+        page_of(
+            select(sessions).where(sessions.c.user_id == VIEWER, sessions.c.expires_at > func.clock_timestamp()),
+            session_json,
+            sessions.c.id,
+        )
+    )
+)
+
+ended = (
+    delete(sessions)
+    .where(sessions.c.id == ID, sessions.c.user_id == VIEWER, signed_in())
+    .returning(sessions.c.id)
+    .cte("ended")
+)
+# `body` is null where there was nothing to end.
+end = Statement(select(select(ended.c.id).scalar_subquery().label("body")).where(signed_in()))

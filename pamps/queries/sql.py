@@ -1,0 +1,189 @@
+"""The expressions that every noun's statements are made of: who asks, what may be seen, shapes, pages."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    extract,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from pamps.models.session import sessions
+
+# Who asks: a user and their session, both null where nobody is signed in.
+VIEWER = bindparam("viewer", type_=BigInteger)
+SESSION = bindparam("session", type_=BigInteger)
+
+LIMIT = bindparam("limit", type_=BigInteger)
+CURSOR_ID = bindparam("cursor_id", type_=BigInteger)
+CURSOR_DATE = bindparam("cursor_date", type_=DateTime(timezone=True))
+
+BEFORE_ANY_ID: ColumnElement[int] = literal_column("0")
+AFTER_ANY_ID: ColumnElement[int] = literal_column("9223372036854775807")
+
+Column = ColumnElement[Any]
+
+TRUE, FALSE = cast(literal_column("true"), Boolean), cast(literal_column("false"), Boolean)
+
+
+def signed_in() -> Column:
+    """That the viewer's session is still alive. It is looked up once for a statement, not for every row."""
+    return exists().where(
+        sessions.c.id == SESSION, sessions.c.user_id == VIEWER, sessions.c.expires_at > func.clock_timestamp()
+    )
+
+
+def anyone() -> Column:
+    """That nobody is signed in, or a viewer whose session is still alive."""
+    return or_(SESSION.is_(None), signed_in())
+
+
+def visible_to(viewer: Column, post: FromClause, in_thread: bool = False) -> Column:
+    """What a viewer may see of posts: everything, but tombstones only in threads. Every read passes through here."""
+    return true() if in_thread else post.c.user_id.is_not(None)
+
+
+def if_signed_in(answer: Column) -> Column:
+    """An answer that depends on the viewer: null where nobody is signed in."""
+    return case((VIEWER.is_(None), null()), else_=answer)
+
+
+def shaped(model: type[BaseModel], **columns: Any) -> Column:
+    """A JSON object of exactly the fields of a response model, in its order; refuses at import any other."""
+    if columns.keys() != model.model_fields.keys():
+        wrong = columns.keys() ^ model.model_fields.keys()
+        raise TypeError(f"{model.__name__} has other fields than these columns: {sorted(wrong)}")
+    pairs: list[Column] = []
+    for name in model.model_fields:
+        pairs += [literal_column(f"'{name}'"), columns[name]]
+    return func.json_build_object(*pairs)
+
+
+def instant(column: Column) -> Column:
+    """A time as RFC 3339 in UTC, ending in Z, to the microsecond."""
+    return func.to_char(
+        func.timezone(literal_column("'UTC'"), column), literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
+    )
+
+
+def array_of(item: Column, *order: Column) -> Column:
+    """A JSON array, empty rather than null."""
+    return func.coalesce(func.json_agg(aggregate_order_by(item, *order)), literal_column("'[]'::json"))
+
+
+def reading(body: Select[Any] | Column) -> Select[Any]:
+    """A read that is open to anyone: no row if the viewer's session has ended, a null body if nothing is there."""
+    return select(as_scalar(body).label("body")).where(anyone())
+
+
+def own(body: Select[Any] | Column) -> Select[Any]:
+    """A read for the signed-in alone."""
+    return select(as_scalar(body).label("body")).where(signed_in())
+
+
+def as_scalar(query: Select[Any] | Column) -> Column | ScalarSelect[Any]:
+    return query.scalar_subquery() if isinstance(query, Select) else query
+
+
+def page_of(
+    rows: Select[Any], item: Callable[[FromClause], Column], *keys: Column, oldest_first: bool = False
+) -> tuple[Column, Column]:
+    """A keyset page of `rows`: its JSON array, and the cursor of the next page, null at the end.
+
+    `keys` order the rows and are among their columns: one id, or a date and an id. One row more than asked for is
+    read, so as to know whether there is a next page; nothing is counted. The cursor is the last row's key, so page
+    10,000 is found in the index like page 1.
+    """
+    page = rows.where(beyond(keys, oldest_first)).order_by(*ordered(keys, oldest_first)).limit(LIMIT + 1).cte("page")
+    page_keys = [page.c[key.name] for key in keys]
+    shown = select(page).order_by(*ordered(page_keys, oldest_first)).limit(LIMIT).subquery("shown")
+    shown_keys = [shown.c[key.name] for key in keys]
+    body = select(array_of(item(shown), *ordered(shown_keys, oldest_first))).scalar_subquery()
+    last = (
+        select(cursor_of(page_keys))
+        .where(select(func.count()).select_from(page).scalar_subquery() > LIMIT)
+        .order_by(*ordered(page_keys, not oldest_first))
+        .offset(1)
+        .limit(1)
+    )
+    return body, last.scalar_subquery()
+
+
+def reading_page(page: tuple[Column, Column]) -> Select[Any]:
+    """A page that is open to anyone."""
+    return select(page[0].label("body"), page[1].label("next")).where(anyone())
+
+
+def own_page(page: tuple[Column, Column]) -> Select[Any]:
+    """A page for the signed-in alone."""
+    return select(page[0].label("body"), page[1].label("next")).where(signed_in())
+
+
+def ordered(keys: Sequence[Column], oldest_first: bool) -> list[Column]:
+    return [key.asc() if oldest_first else key.desc() for key in keys]
+
+
+def beyond(keys: Sequence[Column], oldest_first: bool) -> Column:
+    """That a row lies beyond the cursor; where there is none, beyond the end that the list starts from."""
+    start = BEFORE_ANY_ID if oldest_first else AFTER_ANY_ID
+    id_cursor = func.coalesce(CURSOR_ID, start)
+    if len(keys) == 1:
+        return keys[0] > id_cursor if oldest_first else keys[0] < id_cursor
+    date_cursor = func.coalesce(CURSOR_DATE, literal_column("'infinity'::timestamptz"))
+    assert not oldest_first, "no list by date is read oldest first yet"
+    return tuple_(*keys) < tuple_(date_cursor, id_cursor)
+
+
+def cursor_of(keys: Sequence[Column]) -> Column:
+    """The cursor of a row: its id, or its date in microseconds and its id. pagination.py reads it back."""
+    if len(keys) == 1:
+        return cast(keys[0], SqlText)
+    date, key = keys
+    microseconds = cast(extract("epoch", date) * literal_column("1000000"), BigInteger)
+    return func.concat(microseconds, literal_column("'-'"), key)
+
+
+def after(counter: Column, operator: str, rows: FromClause) -> Column:
+    """A counter as its trigger leaves it: a statement does not see what it has itself changed."""
+    return counter.op(operator)(select(func.count()).select_from(rows).scalar_subquery())
+
+
+def author_only(target: FromClause, not_found: str) -> Column:
+    """The code of the error for whoever may not change the post in `target`, and null for its author."""
+    return case(
+        (~exists().select_from(target), literal_column(f"'{not_found}'")),
+        (~exists().where(target.c.user_id == VIEWER), literal_column("'not-the-author'")),
+        else_=null(),
+    )
+
+
+def same(column: Column, value: Column) -> Column:
+    """That two usernames or emails are the same, ignoring case."""
+    return func.lower(column) == func.lower(value.collate("C"))
+
+
+def starts_with(column: Column, prefix: Column) -> Column:
+    """That a text begins with a prefix, ignoring case and accents: a range in the index of fold(column)."""
+    folded, start = func.fold(column).collate("C"), func.fold(prefix)
+    return and_(folded >= start, folded < func.concat(start, literal_column(r"U&'\+10FFFF'")))

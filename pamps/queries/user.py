@@ -1,0 +1,218 @@
+"""People: register, find, change, follow, leave."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    FromClause,
+    Text,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from pamps.db import Statement
+from pamps.errors import UserNotFound
+from pamps.models.session import sessions
+from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
+from pamps.queries.sql import (
+    FALSE,
+    SESSION,
+    TRUE,
+    VIEWER,
+    Column,
+    after,
+    anyone,
+    if_signed_in,
+    instant,
+    own,
+    page_of,
+    reading,
+    reading_page,
+    same,
+    shaped,
+    signed_in,
+    starts_with,
+)
+
+ID = bindparam("id", type_=BigInteger)
+USERNAME = bindparam("username", type_=Text)
+EMAIL = bindparam("email", type_=Text)
+PROFILE = ("email", "username", "name", "avatar", "bio")
+
+
+def user_summary(user: FromClause) -> Column:
+    """The UserSummary of a row of users."""
+    return shaped(UserSummary, id=user.c.id, username=user.c.username, name=user.c.name, avatar=user.c.avatar)
+
+
+def follows(follower: Column, followed: Column) -> Column:
+    """That one user follows another."""
+    return exists().where(social.c.follower_id == follower, social.c.followed_id == followed)
+
+
+def profile(user: FromClause, **known: Column) -> dict[str, Any]:
+    """The columns of a UserResponse; `known` are those that the statement has just changed."""
+    columns = dict(
+        id=user.c.id,
+        username=user.c.username,
+        name=user.c.name,
+        avatar=user.c.avatar,
+        bio=user.c.bio,
+        created_at=instant(user.c.created_at),
+        post_count=user.c.post_count,
+        follower_count=user.c.follower_count,
+        following_count=user.c.following_count,
+        is_following=if_signed_in(follows(VIEWER, user.c.id)),
+        is_followed_by=if_signed_in(follows(user.c.id, VIEWER)),
+    )
+    return {**columns, **known}
+
+
+def user_json(user: FromClause, **known: Column) -> Column:
+    """The UserResponse of a row of users."""
+    return shaped(UserResponse, **profile(user, **known))
+
+
+def me_json(user: FromClause) -> Column:
+    """The MeResponse of a row of users."""
+    return shaped(MeResponse, **profile(user), email=user.c.email)
+
+
+def user_id_of(username: Column) -> Column:
+    """The id behind a username, ignoring case."""
+    return select(users.c.id).where(same(users.c.username, username)).scalar_subquery()
+
+
+ACCOUNT = (*PROFILE, "password_hash")
+registered = (
+    insert(users)
+    .from_select(ACCOUNT, select(*(bindparam(name, type_=Text) for name in ACCOUNT)).where(anyone()))
+    .returning(users)
+    .cte("registered")
+)
+register = Statement(select(user_json(registered).label("body")))
+
+find = Statement(reading(select(user_json(users)).where(same(users.c.username, USERNAME))), missing=UserNotFound)
+
+me = Statement(own(select(me_json(users)).where(users.c.id == VIEWER)))
+
+everyone = Statement(reading_page(page_of(select(users), user_json, users.c.id)))
+
+search = Statement(
+    reading_page(
+        page_of(
+            select(users).where(
+                or_(
+                    starts_with(users.c.username, bindparam("q", type_=Text)),
+                    starts_with(users.c.name, bindparam("q", type_=Text)),
+                )
+            ),
+            user_json,
+            users.c.id,
+        )
+    )
+)
+
+# What is not among the changes stays as it is; a null among them empties the column.
+CHANGES = bindparam("changes", type_=JSONB)
+changed = (
+    update(users)
+    .where(users.c.id == VIEWER, signed_in())
+    .values({name: case((CHANGES.has_key(name), CHANGES[name].astext), else_=users.c[name]) for name in PROFILE})
+    .returning(users)
+    .cte("changed")
+)
+change = Statement(select(me_json(changed).label("body")))
+
+password_hash = Statement(
+    select(users.c.password_hash).where(users.c.id == VIEWER, signed_in()),
+)
+
+# Guarded by the hash that was verified: whoever changes a password at the same time makes this one find nothing.
+SEEN = bindparam("seen", type_=Text)
+changed_password = (
+    update(users)
+    .where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in())
+    .values(password_hash=bindparam("password_hash", type_=Text))
+    .returning(users.c.id)
+    .cte("changed_password")
+)
+other_sessions = (
+    delete(sessions)
+    .where(sessions.c.user_id == changed_password.c.id, sessions.c.id != SESSION)
+    .returning(sessions.c.id)
+    .cte("other_sessions")
+)
+change_password = Statement(select(changed_password.c.id).add_cte(other_sessions))
+
+leave = Statement(
+    delete(users).where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in()).returning(users.c.id),
+)
+
+# For `pamps passwd`: whoever may run commands may set a password, and every session of that user ends.
+set_by_operator = (
+    update(users)
+    .where(same(users.c.username, USERNAME))
+    .values(password_hash=bindparam("password_hash", type_=Text))
+    .returning(users.c.id)
+    .cte("set_by_operator")
+)
+ended = delete(sessions).where(sessions.c.user_id == set_by_operator.c.id).returning(sessions.c.id).cte("ended")
+set_password = Statement(select(set_by_operator.c.id).add_cte(ended))
+
+# The one to follow: by id, or by username.
+WHOM = func.coalesce(ID, user_id_of(USERNAME))
+follow_made = (
+    insert(social)
+    .from_select(["follower_id", "followed_id"], select(VIEWER, users.c.id).where(users.c.id == WHOM, signed_in()))
+    .on_conflict_do_nothing()
+    .returning(social.c.followed_id)
+    .cte("made")
+)
+follow = Statement(
+    select(
+        select(user_json(users, follower_count=after(users.c.follower_count, "+", follow_made), is_following=TRUE))
+        .where(users.c.id == WHOM)
+        .scalar_subquery()
+        .label("body"),
+        exists().select_from(follow_made).label("created"),
+    ).where(signed_in()),
+    missing=UserNotFound,
+)
+
+follow_gone = (
+    delete(social)
+    .where(social.c.follower_id == VIEWER, social.c.followed_id == WHOM, signed_in())
+    .returning(social.c.followed_id)
+    .cte("gone")
+)
+unfollow = Statement(
+    select(
+        select(user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE))
+        .where(users.c.id == WHOM)
+        .scalar_subquery()
+        .label("body"),
+    ).where(signed_in()),
+    missing=UserNotFound,
+)
+
+
+def people(side: str, other: str) -> Statement:
+    """Those on one side of a user's follows, newest first; a null body where there is no such user."""
+    rows = select(users, social.c.date, social.c[side]).join(social, social.c[side] == users.c.id)
+    body, following_page = page_of(
+        rows.where(social.c[other] == user_id_of(USERNAME)), user_json, social.c.date, social.c[side]
+    )
+    known = case((user_id_of(USERNAME).is_not(None), body))
+    return Statement(select(known.label("body"), following_page.label("next")).where(anyone()), missing=UserNotFound)
+
+
+followers = people("follower_id", "followed_id")
+following = people("followed_id", "follower_id")

@@ -1,0 +1,166 @@
+"""Signing in: tokens, given, renewed and revoked."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from pamps import errors
+from pamps.config import Security
+from pamps.dependencies import Database, Passwords, Settings
+from pamps.models.session import RefreshRequest, RevokeRequest, Token
+from pamps.queries import session as sessions
+from pamps.routing import FORM, JSON, Route, raises
+from pamps.security import (
+    RefreshToken,
+    new_refresh_token,
+    read_access_token,
+    read_refresh_token,
+    sign_access_token,
+)
+
+router = APIRouter(tags=["auth"], route_class=Route)
+
+
+class PasswordGrant(BaseModel):
+    """The OAuth2 password form (RFC 6749, section 4.3.2); what else a client sends is ignored, as section 3.2 asks."""
+
+    username: str = Field(min_length=1, max_length=254, description="The username, or the email.")
+    password: str = Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})
+    grant_type: str = Field("", description="`password`, or nothing.")
+
+
+@router.post("/token", response_model=Token, responses=raises(errors.WrongCredentials, errors.UnsupportedGrant))
+async def sign_in(
+    request: Request, form: Annotated[PasswordGrant, Form()], db: Database, passwords: Passwords, settings: Settings
+) -> Response:
+    """Sign in with a username or an email and a password: starts a session."""
+    if form.grant_type not in ("", "password"):
+        raise errors.UnsupportedGrant()
+    if "\0" in form.username:
+        raise errors.WrongCredentials()
+    found = await db.row(sessions.credentials, login=form.username)
+    user_id, known = (found["id"], found["password_hash"]) if found else (None, None)
+    if not await passwords.verify(form.password, known) or user_id is None or known is None:
+        raise errors.WrongCredentials()
+    if passwords.outdated(known):
+        upgraded = await passwords.hash(form.password)
+        if await db.row(sessions.upgrade_hash, user_id=user_id, seen=known, password_hash=upgraded):
+            known = upgraded
+    token = new_refresh_token()
+    session = await db.row(
+        sessions.start,
+        user_id=user_id,
+        seen=known,
+        expires_at=refresh_expiry(settings.security),
+        user_agent=shown_user_agent(request),
+        ip=request.client.host if request.client else None,
+        family_hash=token.family_hash,
+        token_hash=token.token_hash,
+    )
+    if session is None:  # the password was changed while this one was checked
+        raise errors.WrongCredentials()
+    return tokens(user_id, session["id"], token, settings.security)
+
+
+@router.post("/refresh_token", response_model=Token, responses=raises(errors.InvalidToken, errors.SessionEnded))
+async def refresh(body: RefreshRequest, db: Database, settings: Settings) -> Response:
+    """Exchange a refresh token for new tokens. A spent one used again ends its whole session."""
+    sent = read_refresh_token(body.refresh_token)
+    token = new_refresh_token(body.refresh_token)
+    session = await db.row(
+        sessions.refresh,
+        family_hash=sent.family_hash,
+        token_hash=sent.token_hash,
+        new_token_hash=token.token_hash,
+        expires_at=refresh_expiry(settings.security),
+    )
+    if session is None:
+        raise errors.SessionEnded()
+    return tokens(session["user_id"], session["id"], token, settings.security)
+
+
+REVOKE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media_type: {"schema": {"$ref": "#/components/schemas/RevokeRequest"}}
+            for media_type in ("application/x-www-form-urlencoded", "application/json")
+        },
+    }
+}
+
+
+@router.post(
+    "/revoke_token",
+    response_model=None,
+    responses={
+        200: {
+            "description": "The session, if the token had one, is over",
+            "content": {"application/json": {"schema": {}}},
+        },
+        **raises(errors.MalformedBody, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidRequest),
+    },
+    openapi_extra=REVOKE_BODY,
+)
+async def revoke(request: Request, db: Database, settings: Settings) -> Response:
+    """End the session of an access token or a refresh token (RFC 7009); 200 whether there was one or not."""
+    token = (await revocation(request)).token
+    try:
+        sent = read_refresh_token(token)
+        await db.row(sessions.revoke_by_refresh_token, family_hash=sent.family_hash)
+    except errors.InvalidToken:
+        await revoke_access_token(token, db, settings.security)
+    return Response("{}", media_type="application/json", headers=NO_STORE)
+
+
+async def revoke_access_token(token: str, db: Database, settings: Security) -> None:
+    try:
+        claims = read_access_token(token, settings, expired_too=True)
+    except errors.InvalidToken:
+        return  # RFC 7009, section 2.2: a token that is not ours is as good as revoked
+    await db.row(sessions.revoke_by_access_token, id=claims.session_id, user_id=claims.user_id)
+
+
+async def revocation(request: Request) -> RevokeRequest:
+    """The body of a revocation: a form as RFC 7009 has it, or JSON like everywhere else here."""
+    media_type = request.headers.get("content-type", "")
+    try:
+        if JSON.match(media_type):
+            return RevokeRequest.model_validate_json(await request.body())
+        if FORM.match(media_type):
+            async with request.form() as form:
+                # A form may say more, such as token_type_hint.
+                return RevokeRequest.model_validate({name: form[name] for name in form if name == "token"})
+    except ValidationError as error:
+        found: list[Any] = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)]
+        raise RequestValidationError(found) from None
+    raise errors.UnsupportedMediaType()
+
+
+NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749, section 5.1
+
+
+def tokens(user_id: int, session_id: int, refresh_token: RefreshToken, settings: Security) -> Response:
+    """The answer to a sign-in or a refresh."""
+    now = time.time()
+    token = Token(
+        access_token=sign_access_token(user_id, session_id, now, settings),
+        refresh_token=refresh_token.text,
+        token_type="bearer",
+        expires_in=int(settings.access_token_expire_minutes * 60),
+    )
+    return Response(token.model_dump_json(), media_type="application/json", headers=NO_STORE)
+
+
+def refresh_expiry(settings: Security) -> datetime:
+    return datetime.now(UTC) + timedelta(minutes=settings.refresh_token_expire_minutes)
+
+
+def shown_user_agent(request: Request) -> str | None:
+    """What the client calls itself, for the list of sessions."""
+    sent = request.headers.get("user-agent")
+    return sent[:300].replace("\0", "") if sent else None

@@ -1,0 +1,69 @@
+"""The OpenAPI document and its two pages; their scripts and styles are served from here, no outside network."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from pamps.routing import Route
+
+router = APIRouter(route_class=Route, include_in_schema=False)
+
+STATIC = Path(__file__).parent.parent / "static"
+static = Mount("/static", StaticFiles(directory=STATIC), name="static")
+
+
+def closed(page: HTMLResponse) -> HTMLResponse:
+    """A page that can load nothing from elsewhere: ReDoc would fetch its maker's logo, and has no option against it.
+
+    The one script that FastAPI writes into a page is let in by its hash.
+    """
+    scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
+    hashes = "".join(f" 'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in scripts)
+    page.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/docs")
+async def swagger() -> Response:
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Pamps",
+        oauth2_redirect_url="/docs/oauth2-redirect",
+        swagger_js_url="/static/swagger-ui-bundle.js",
+        swagger_css_url="/static/swagger-ui.css",
+        swagger_favicon_url="/static/favicon.png",
+        swagger_ui_parameters={"validatorUrl": None, "persistAuthorization": True},
+    )
+    return closed(page)
+
+
+@router.get("/docs/oauth2-redirect")
+async def swagger_redirect() -> Response:
+    return closed(get_swagger_ui_oauth2_redirect_html())
+
+
+@router.get("/redoc")
+async def redoc() -> Response:
+    page = get_redoc_html(
+        openapi_url="/openapi.json",
+        title="Pamps",
+        redoc_js_url="/static/redoc.standalone.js",
+        redoc_favicon_url="/static/favicon.png",
+        with_google_fonts=False,
+    )
+    return closed(page)

@@ -1,0 +1,179 @@
+"""What all our routes have in common, in one subclass of FastAPI's: slashes, HEAD, bodies, ETags, documented errors."""
+
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from hashlib import blake2b
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from starlette.types import Message
+
+from pamps import errors
+from pamps.auth import viewer, visitor
+from pamps.dependencies import database
+from pamps.errors import PampsError
+from pamps.problems import MEDIA_TYPE
+
+JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
+FORM = re.compile(r"(application/x-www-form-urlencoded|multipart/form-data)\s*(;|$)", re.IGNORECASE)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Route(APIRoute):
+    """A route of Pamps.
+
+    - Its path answers with and without the trailing slash, without a redirect; a GET route answers HEAD too.
+    - A body that is too large or of another media type is refused before it is read.
+    - GET answers carry an ETag and honour If-None-Match; what depends on the viewer says so to caches.
+    - The OpenAPI document lists the errors that it can answer: those that `responses=raises(...)` names, and those that
+      follow from its parameters.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any):
+        super().__init__(path, endpoint, **options)
+        self.operation_id = self.unique_id = "_".join([*map(str, self.tags), self.name])
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + "/?$")
+        named = [kind for response in self.responses.values() for kind in response.get("raises", ())]
+        kept = {status: response for status, response in self.responses.items() if "raises" not in response}
+        self.responses = {**kept, **documented([*named, *self.implied()])}
+
+    def implied(self) -> list[type[PampsError]]:
+        """The errors that follow from what a route takes."""
+        found: list[type[PampsError]] = []
+        calls = called(self.dependant)
+        if database in calls:
+            found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]
+        if self.body_field:
+            found += [errors.MalformedBody, errors.BodyTooLarge, errors.UnsupportedMediaType]
+        if self.body_field or has_parameters(self.dependant):
+            found += [errors.InvalidRequest]
+        if viewer in calls:
+            found += [errors.NotSignedIn]
+        if visitor in calls:
+            found += [errors.InvalidToken, errors.TokenExpired, errors.SessionEnded]
+        return found
+
+    def get_route_handler(self) -> Handler:
+        answer = super().get_route_handler()
+        if "GET" in (self.methods or ()):
+            return cached(answer, personal=visitor in called(self.dependant))
+        return with_body(answer, self.media_type())
+
+    def media_type(self) -> re.Pattern[str] | None:
+        """What its body must be; None where it takes no body, or reads it itself."""
+        if self.body_field is None:
+            return None
+        return FORM if isinstance(self.body_field.field_info, Form) else JSON
+
+    def matches(self, scope: Any) -> Any:
+        # HEAD is GET without the body, which the server leaves out by itself (RFC 9110, section 9.3.2).
+        if scope["type"] == "http" and scope["method"] == "HEAD" and "GET" in (self.methods or ()):
+            return super().matches({**scope, "method": "GET"})
+        return super().matches(scope)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "HEAD" and "GET" in (self.methods or ()):
+            await self.app(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
+
+def cached(answer: Handler, personal: bool) -> Handler:
+    """GET answers with a validator: the same bytes are not sent twice (RFC 9110, section 13)."""
+
+    async def handler(request: Request) -> Response:
+        response = await answer(request)
+        if response.status_code != 200:
+            return response
+        headers = response.headers
+        headers.setdefault("ETag", f'"{blake2b(response.body, digest_size=12).hexdigest()}"')
+        if personal:
+            headers["Vary"] = "Authorization"
+            headers["Cache-Control"] = "private, no-cache"
+        if matches(request.headers.get("if-none-match"), headers["ETag"]):
+            kept = {name: headers[name] for name in ("etag", "vary", "cache-control", "link") if name in headers}
+            return Response(status_code=304, headers=kept)
+        return response
+
+    return handler
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether a client already has what an ETag names; compared weakly, as RFC 9110 section 13.1.2 says."""
+    if if_none_match is None:
+        return False
+    known = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return "*" in known or etag.removeprefix("W/") in known
+
+
+def with_body(answer: Handler, media_type: re.Pattern[str] | None) -> Handler:
+    """Refuses a body by its headers where they tell, and else as soon as too much of it has come."""
+
+    async def handler(request: Request) -> Response:
+        limit: int = request.app.state.settings.server.max_body_size
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise errors.BodyTooLarge(f"the body may have {limit} bytes, not {length}")
+        sent = length not in ("", "0") or "transfer-encoding" in request.headers
+        if media_type and sent and not media_type.match(request.headers.get("content-type", "")):
+            raise errors.UnsupportedMediaType()
+        bounded = Bounded(request.receive, limit)
+        try:
+            return await answer(Request(request.scope, bounded))
+        except Exception:
+            # FastAPI answers 400 to whatever goes wrong while it reads a body; this is the one thing we know better.
+            if bounded.exceeded:
+                raise errors.BodyTooLarge(f"the body may have {limit} bytes") from None
+            raise
+
+    return handler
+
+
+class Bounded:
+    """An ASGI receive that stops once more than `limit` bytes of body have come."""
+
+    def __init__(self, receive: Callable[[], Awaitable[Message]], limit: int):
+        self.receive = receive
+        self.left = limit
+        self.exceeded = False
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.left -= len(message.get("body", b""))
+        if self.left < 0:
+            self.exceeded = True
+            raise errors.BodyTooLarge()
+        return message
+
+
+def called(dependant: Dependant) -> set[Any]:
+    """Every function that a route depends on, directly or not."""
+    return {dependant.call}.union(*(called(inner) for inner in dependant.dependencies))
+
+
+def has_parameters(dependant: Dependant) -> bool:
+    own = dependant.path_params or dependant.query_params
+    return bool(own) or any(has_parameters(inner) for inner in dependant.dependencies)
+
+
+def raises(*kinds: type[PampsError]) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: the errors that only it can know of."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        found.setdefault(kind.status, {"raises": []})["raises"].append(kind)
+    return found
+
+
+def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses for errors, several of one status together."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status, response in sorted(raises(*dict.fromkeys(kinds)).items()):
+        found[status] = {
+            "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in response["raises"]),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    return found

@@ -1,0 +1,48 @@
+"""The schema's revision: which one this version needs, which one a database has, and migrating between them."""
+
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+SCRIPTS = Path(__file__).with_name("migrations")
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def head() -> str:
+    """The revision that this version of Pamps needs."""
+    revision = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert revision is not None, "the package carries its migrations"
+    return revision
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the database up to `revision`, or down to it if that is where it lies; `base` empties it.
+
+    All steps in one transaction: a step that fails leaves the schema as it was.
+    """
+    config = alembic_config()
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+        now = current(engine)
+        below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
+        (command.downgrade if below else command.upgrade)(config, revision)
+
+
+def current(engine: Engine) -> str | None:
+    """The revision that a database is at; None where there is none yet."""
+    from alembic.runtime.migration import MigrationContext
+
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,139 @@
+"""Secrets: hash and verify passwords, sign and read tokens."""
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+from jose import ExpiredSignatureError, JWTError, jwt
+from passlib.context import CryptContext
+
+from pamps.config import Security
+from pamps.errors import InvalidToken, TokenExpired
+
+ALGORITHM = "HS256"
+HALF = 32  # bytes of each half of a refresh token
+BCRYPT_MAX = 72  # bytes; what is longer was cut off when the hash was made
+
+
+class Passwords:
+    """Hashes and verifies passwords: argon2id; bcrypt from elsewhere is accepted, and replaced when it is seen.
+
+    The work is done in threads, no more than `hash_concurrency` at once, so that a burst of sign-ins neither stalls the
+    other requests nor takes all the memory.
+    """
+
+    def __init__(self, settings: Security):
+        self.context = CryptContext(
+            schemes=["argon2", "bcrypt"],
+            deprecated=["bcrypt"],
+            argon2__type="ID",
+            argon2__memory_cost=settings.argon2_memory,
+            argon2__time_cost=settings.argon2_passes,
+            argon2__parallelism=settings.argon2_lanes,
+        )
+        self.limiter = anyio.CapacityLimiter(settings.hash_concurrency)
+        self.dummy = self.context.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """The hash of a password."""
+        return await anyio.to_thread.run_sync(self.context.hash, password, limiter=self.limiter)
+
+    async def verify(self, password: str, known: str | None) -> bool:
+        """Whether a password is the one behind a hash. None, for an unknown user, takes the same time and is false."""
+        right = await anyio.to_thread.run_sync(
+            partial(self.matches, password, known or self.dummy), limiter=self.limiter
+        )
+        return right and known is not None
+
+    def matches(self, password: str, known: str) -> bool:
+        secret = password.encode()
+        if self.context.identify(known) == "bcrypt":
+            secret = secret[:BCRYPT_MAX]
+        try:
+            return bool(self.context.verify(secret, known))
+        except ValueError:  # a hash that can't be read, or a password that no hash can have, such as one with a NUL
+            return False
+
+    def outdated(self, known: str) -> bool:
+        """Whether a hash is of another kind or cost than today's."""
+        return bool(self.context.needs_update(known))
+
+
+class AccessToken(NamedTuple):
+    """What an access token claims."""
+
+    user_id: int
+    session_id: int
+
+
+def sign_access_token(user_id: int, session_id: int, now: float, settings: Security) -> str:
+    """A JWT (RFC 7519) for a user's session, issued at `now` (seconds since the epoch)."""
+    claims = {
+        "kind": "access",
+        "sub": str(user_id),
+        "sid": session_id,
+        "iat": int(now),
+        "exp": int(now + settings.access_token_expire_minutes * 60),
+        "iss": settings.issuer,
+    }
+    return str(jwt.encode(claims, settings.secret_key, ALGORITHM))
+
+
+def read_access_token(token: str, settings: Security, expired_too: bool = False) -> AccessToken:
+    """The claims of an access token of ours. Raises TokenExpired or InvalidToken."""
+    required = {f"require_{claim}": True for claim in ("exp", "iat", "iss", "sub")}
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            settings.secret_key,
+            algorithms=[ALGORITHM],
+            issuer=settings.issuer,
+            options={**required, "verify_exp": not expired_too},
+        )
+        if claims["kind"] != "access":
+            raise InvalidToken("that token is of another kind; send the access token")
+        return AccessToken(int(claims["sub"]), int(claims["sid"]))
+    except ExpiredSignatureError:
+        raise TokenExpired() from None
+    except (JWTError, KeyError, TypeError, ValueError):
+        raise InvalidToken() from None
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token and what is stored of it; models/session.py says what its halves are for."""
+
+    text: str
+    family_hash: bytes
+    token_hash: bytes
+
+
+def new_refresh_token(predecessor: str | None = None) -> RefreshToken:
+    """A refresh token for a new session, or the successor of an earlier one of the same session."""
+    family = refresh_token_bytes(predecessor)[:HALF] if predecessor else secrets.token_bytes(HALF)
+    whole = family + secrets.token_bytes(HALF)
+    return RefreshToken(urlsafe_b64encode(whole).decode().rstrip("="), digest(family), digest(whole))
+
+
+def read_refresh_token(token: str) -> RefreshToken:
+    """A refresh token as it was sent to us. Raises InvalidToken if it can't be one."""
+    whole = refresh_token_bytes(token)
+    return RefreshToken(token, digest(whole[:HALF]), digest(whole))
+
+
+def refresh_token_bytes(token: str) -> bytes:
+    try:
+        whole = urlsafe_b64decode(token.encode("ascii") + b"==")
+    except (UnicodeError, Base64Error):
+        raise InvalidToken() from None
+    if len(whole) != 2 * HALF:
+        raise InvalidToken()
+    return whole
+
+
+def digest(secret: bytes) -> bytes:
+    # A fast hash will do: what is hashed is 256 random bits, not a word that somebody could guess.
+    return hashlib.sha256(secret).digest()

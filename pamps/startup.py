@@ -1,0 +1,66 @@
+"""What must be there before Pamps can serve or a command can run: a database, its schema, a secret to sign with."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import OperationalError
+
+from pamps import db, embedded, schema
+from pamps.config import Settings
+from pamps.errors import DatabaseUnavailable
+
+RETRY_AFTER = 0.5  # seconds
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The uri of the database: the one that is configured, or else the embedded one, running for as long as this lasts.
+
+    Raises EmbeddedError.
+    """
+    if settings.db.uri:
+        yield settings.db.uri
+    else:
+        with embedded.running(settings.db.directory) as uri:
+            yield uri
+
+
+def with_secret(settings: Settings) -> Settings:
+    """The settings with a secret to sign with: a generated one where none is configured, which production refuses."""
+    if settings.security.secret_key:
+        return settings
+    key = embedded.secret_key(settings.db.directory)
+    return settings.model_copy(update={"security": settings.security.model_copy(update={"secret_key": key})})
+
+
+def wait_for_database(uri: str, settings: Settings) -> None:
+    """Return once the database answers. Raises DatabaseUnavailable after `db.startup_timeout`."""
+    deadline = time.monotonic() + settings.db.startup_timeout
+    engine = db.engine(uri, connect_args={"connect_timeout": max(1, int(settings.db.connect_timeout))})
+    try:
+        while True:
+            try:
+                engine.connect().close()
+                return
+            except OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailable(f"the database can't be reached: {first_line(error.orig)}") from error
+            time.sleep(RETRY_AFTER)
+    finally:
+        engine.dispose()
+
+
+def migrate(uri: str, revision: str = "head") -> None:
+    """Bring the schema to a revision. Raises DatabaseUnavailable."""
+    engine = db.engine(uri)
+    try:
+        schema.migrate(engine, revision)
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"the database refused to migrate: {first_line(error.orig)}") from error
+    finally:
+        engine.dispose()
+
+
+def first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0]

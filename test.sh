@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Every check of the project, a line each; needs nothing but Python and a network to install packages from.
+#
+#   ./test.sh              everything that takes minutes (what CI runs)
+#   ./test.sh --slow       what takes longer, too
+#   ./test.sh -k like      only the tests, and of them those that pytest selects with these arguments
+set -uo pipefail
+cd "$(dirname "$0")"
+. ./install.sh
+install requirements.txt requirements-dev.txt || exit 1
+export PATH="$PWD/.venv/bin:$PATH"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+
+# check NAME COMMAND...: one line, and what the command said if it failed.
+check() {
+    local name=$1 begun=$SECONDS
+    shift
+    if "$@" >"$log" 2>&1; then
+        echo "ok      $name ($((SECONDS - begun)) s)"
+    else
+        echo "FAILED  $name ($((SECONDS - begun)) s): $*"
+        cat "$log"
+        failed=1
+    fi
+}
+
+slow=()
+if [ "${1:-}" = --slow ]; then
+    slow=(--slow)
+    shift
+elif [ $# -gt 0 ]; then
+    exec pytest "$@"
+fi
+
+check "format" ruff format --check .
+check "lint" ruff check .
+check "types" mypy
+check "imports" lint-imports
+check "migrations" pytest -q tests/test_migrations.py
+if pytest -q -n 2 --ignore tests/test_migrations.py "${slow[@]}" 2>&1 | tee "$log" | tail -n 1; [ "${PIPESTATUS[0]}" = 0 ]; then
+    echo "ok      tests"
+else
+    echo "FAILED  tests"
+    cat "$log"
+    failed=1
+fi
+exit "$failed"

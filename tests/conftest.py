@@ -1,0 +1,114 @@
+"""The ground that tests stand on: a real PostgreSQL, a database for each process, an API whose answers are checked.
+
+The server is an embedded one, shared by the test processes, unless PAMPS_TEST_DB__uri names another. The schema is made
+by the migrations. Each test begins with empty tables and commits for real, so that what runs on several connections can
+be tested like everything else.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from pamps import db, embedded, startup
+from pamps.app import create_app
+from pamps.config import Settings, load_settings
+from tests.api import Api
+from tests.factories import World
+
+SECRET = "a-key-for-tests-0123456789-abcdefghijklmnop"
+TABLES = '"user", social, session, post, "like"'
+
+
+@pytest.fixture(scope="session")
+def server_uri(worker_id: str, testrun_uid: str) -> Iterator[str]:
+    """A server on which tests may make and drop databases."""
+    configured = load_settings().test_db.uri
+    if configured:
+        yield configured
+        return
+    # Short, because a socket's path may be; in a folder that the account of the embedded server can enter.
+    with embedded.running(Path(tempfile.gettempdir()) / f"pamps-test-{testrun_uid[:8]}") as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def new_database(server_uri: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, and drops them in the end."""
+    made: list[str] = []
+
+    def execute(statement: str) -> None:
+        connection = psycopg2.connect(db.asyncpg_uri(server_uri))
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+        connection.close()
+
+    def make() -> str:
+        name = f"pamps_test_{uuid4().hex[:12]}"
+        execute(f"CREATE DATABASE {name}")
+        execute(f"ALTER DATABASE {name} SET synchronous_commit = off")  # nothing here is worth a disk's round trip
+        made.append(name)
+        return make_url(server_uri).set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    for name in made:
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def uri(new_database: Callable[[], str]) -> str:
+    """The migrated database of this test process."""
+    uri = new_database()
+    startup.migrate(uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def engine(uri: str) -> Iterator[Engine]:
+    engine = db.engine(uri)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def settings(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The defaults, on the test database, with passwords that cost next to nothing."""
+    found = load_settings(tmp_path_factory.mktemp("empty"))
+    cheap = {"secret_key": SECRET, "argon2_memory": 8, "argon2_passes": 1}
+    return found.model_copy(
+        update={
+            "env": "testing",
+            "db": found.db.model_copy(update={"uri": uri}),
+            "security": found.security.model_copy(update=cheap),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def running(settings: Settings) -> Iterator[Api]:
+    with Api(create_app(settings)) as api:
+        yield api
+
+
+@pytest.fixture
+def empty(engine: Engine) -> None:
+    """No row in any table, and ids from 1."""
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def api(empty: None, running: Api) -> Api:
+    """The service, on empty tables: `api.get("/post/")`, and as somebody: `api.as_(alice).get("/user/me/")`."""
+    return running
+
+
+@pytest.fixture
+def world(empty: None, engine: Engine, settings: Settings) -> Iterator[World]:
+    """Builds what a test needs: `world.user("ada")`, `world.post(by=ada)`."""
+    with World(engine, settings) as world:
+        yield world

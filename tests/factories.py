@@ -1,0 +1,72 @@
+"""Builds the world that a test needs, past the API: straight into the tables, as the shell would."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine
+from sqlmodel import Session as SqlSession
+
+from pamps.config import Settings
+from pamps.models import Like, Post, Session, Social, User
+from pamps.security import Passwords, RefreshToken, new_refresh_token, sign_access_token
+
+PASSWORD = "correct horse battery"
+
+Row = TypeVar("Row", User, Post, Like, Social, Session)
+
+
+class World:
+    """Rows, made as they are named; each is committed when its method returns."""
+
+    def __init__(self, engine: Engine, settings: Settings):
+        self.session = SqlSession(engine, expire_on_commit=False)
+        self.settings = settings
+        self.passwords = Passwords(settings.security)
+        self.count = 0
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.session.close()
+
+    def user(self, username: str | None = None, password: str = PASSWORD, **fields: Any) -> User:
+        """A person; usernames and emails make themselves."""
+        self.count += 1
+        username = username or f"user{self.count}"
+        fields.setdefault("email", f"{username}@example.com")
+        fields.setdefault("password_hash", self.passwords.context.hash(password))
+        return self.add(User(username=username, **fields))
+
+    def post(self, by: User, text: str = "Hello, world!", parent: Post | None = None, **fields: Any) -> Post:
+        """A post, or with a parent a reply."""
+        return self.add(Post(user_id=by.id, text=text, parent_id=parent.id if parent else None, **fields))
+
+    def like(self, by: User, post: Post, **fields: Any) -> Like:
+        return self.add(Like(**{"user_id": by.id, "post_id": post.id, **fields}))
+
+    def follow(self, who: User, whom: User, **fields: Any) -> Social:
+        return self.add(Social(**{"follower_id": who.id, "followed_id": whom.id, **fields}))
+
+    def sign_in(self, user: User, expires_in: timedelta = timedelta(days=1)) -> tuple[str, RefreshToken]:
+        """A session: its access token and its refresh token."""
+        refresh = new_refresh_token()
+        assert user.id is not None
+        row = self.add(
+            Session(
+                user_id=user.id,
+                expires_at=datetime.now(UTC) + expires_in,
+                family_hash=refresh.family_hash,
+                token_hash=refresh.token_hash,
+            )
+        )
+        assert row.id is not None
+        return sign_access_token(user.id, row.id, time.time(), self.settings.security), refresh
+
+    def add(self, row: Row) -> Row:
+        self.session.add(row)
+        self.session.commit()
+        self.session.refresh(row)
+        self.session.expunge(row)
+        return row
