@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg2
 import pytest
 from sqlalchemy import Engine, make_url, text
@@ -20,8 +21,19 @@ from pamps.config import Settings, load_settings
 from tests.api import Api
 from tests.factories import World
 
+hypothesis.settings.register_profile("normal", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("slow", deadline=None, max_examples=1000, print_blob=True)
+
 SECRET = "a-key-for-tests-0123456789-abcdefghijklmnop"
 TABLES = '"user", social, session, post, "like"'
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="try more examples where tests are random, and run what is slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "normal")
 
 
 @pytest.fixture(scope="session")
