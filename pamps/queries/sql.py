@@ -28,6 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from pamps.models.session import sessions
 
@@ -69,15 +72,29 @@ def if_signed_in(answer: Column) -> Column:
     return case((VIEWER.is_(None), null()), else_=answer)
 
 
-def shaped(model: type[BaseModel], **columns: Any) -> Column:
-    """A JSON object of exactly the fields of a response model, in its order; refuses at import any other."""
-    if columns.keys() != model.model_fields.keys():
-        wrong = columns.keys() ^ model.model_fields.keys()
-        raise TypeError(f"{model.__name__} has other fields than these columns: {sorted(wrong)}")
-    pairs: list[Column] = []
-    for name in model.model_fields:
-        pairs += [literal_column(f"'{name}'"), columns[name]]
-    return func.json_build_object(*pairs)
+class shaped(FunctionElement[Any]):  # noqa: N801  # used like a function of SQL
+    """A JSON object of exactly the fields of a response model, in its order; refuses at import any other.
+
+    By row_to_json over a row of named columns: compact, and no slower than json_build_object.
+    """
+
+    inherit_cache = False  # the names are no part of SQLAlchemy's cache key, and each statement is compiled once anyway
+
+    def __init__(self, model: type[BaseModel], **columns: Any):
+        if columns.keys() != model.model_fields.keys():
+            wrong = columns.keys() ^ model.model_fields.keys()
+            raise TypeError(f"{model.__name__} has other fields than these columns: {sorted(wrong)}")
+        self.names = list(model.model_fields)
+        super().__init__(*(columns[name] for name in self.names))
+
+
+@compiles(shaped)
+def compile_shaped(element: shaped, compiler: SQLCompiler, **options: Any) -> str:
+    columns = (
+        f'{compiler.process(column, **options)} AS "{name}"'
+        for name, column in zip(element.names, element.clauses, strict=True)
+    )
+    return f"(SELECT row_to_json(shape) FROM (SELECT {', '.join(columns)}) AS shape)"
 
 
 def instant(column: Column) -> Column:
