@@ -5,6 +5,8 @@ by the migrations. Each test begins with empty tables and commits for real, so t
 be tested like everything else.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,26 +27,31 @@ hypothesis.settings.register_profile("normal", deadline=None, derandomize=True, 
 hypothesis.settings.register_profile("slow", deadline=None, max_examples=1000, print_blob=True)
 
 SECRET = "a-key-for-tests-0123456789-abcdefghijklmnop"
+FOLDER = "PYTEST_PAMPS_FOLDER"  # of the embedded server that all test processes share
 TABLES = '"user", social, session, post, "like"'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="try more examples where tests are random, and run what is slow")
+    parser.addoption("--slow", action="store_true", help="try more examples where tests are random")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "normal")
+    if FOLDER not in os.environ:  # else this is one of several test processes, and the first has made it
+        folder = tempfile.mkdtemp(prefix="pamps-test-")  # a short path, as a socket's has to be
+        Path(folder).chmod(0o755)  # the account that the embedded server has under root must come through
+        os.environ[FOLDER] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 @pytest.fixture(scope="session")
-def server_uri(worker_id: str, testrun_uid: str) -> Iterator[str]:
+def server_uri() -> Iterator[str]:
     """A server on which tests may make and drop databases."""
     configured = load_settings().test_db.uri
     if configured:
         yield configured
         return
-    # Short, because a socket's path may be; in a folder that the account of the embedded server can enter.
-    with embedded.running(Path(tempfile.gettempdir()) / f"pamps-test-{testrun_uid[:8]}") as uri:
+    with embedded.running(Path(os.environ[FOLDER]) / "server") as uri:
         yield uri
 
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL server: made, started, joined and stopped by way of its own programs (see embedded.py)."""
+"""The embedded PostgreSQL server: made, started, joined and stopped by way of its own programs (see __init__.py)."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from pamps.embedded_account import Account, programs_for
-from pamps.embedded_home import ELSEWHERE, Home, user_name
+from pamps.embedded.account import Account, programs_for
+from pamps.embedded.home import ELSEWHERE, Home, user_name
 from pamps.errors import EmbeddedError
 
 NAME = "pamps"  # the role and the database

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pamps.embedded_account import Account
+from pamps.embedded.account import Account
 from pamps.errors import EmbeddedError
 
 # Held exclusively while the server is made, started or stopped. The first file made, it also marks a directory as ours.

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pamps.embedded_account import find_account, server_account
-from pamps.embedded_home import in_one_line, open_home, refuse_path
-from pamps.embedded_server import PORT, Server
+from pamps.embedded.account import find_account, server_account
+from pamps.embedded.home import in_one_line, open_home, refuse_path
+from pamps.embedded.server import PORT, Server
 from pamps.errors import EmbeddedError
 
 

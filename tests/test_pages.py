@@ -1,0 +1,87 @@
+"""docs/api.md and docs/architecture.md say what is so."""
+
+import re
+from pathlib import Path
+
+from pamps import errors
+from pamps.app import create_app
+from pamps.config import Settings
+from pamps.errors import PampsError
+from pamps.models import post, problem, session, user
+
+ROOT = Path(__file__).parent.parent
+API = (ROOT / "docs" / "api.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def routes_of_the_page() -> set[tuple[str, str]]:
+    """(method, path) of every row of the routes' table; a row may name several of either."""
+    found = set()
+    for cell in re.findall(r"^\| (`[^|]*/[^|]*`) \| \w+ \|", API, re.MULTILINE):
+        methods = re.findall(r"\b(GET|POST|PUT|PATCH|DELETE)\b", cell)
+        paths = re.findall(r"(?<=[ `])(?:/|\.\.\.)[^ `]*", cell)
+        first = paths[0]
+        paths = [path.replace("...", first.rsplit("/", 2)[0]) for path in paths]
+        found |= {(method, path) for method in methods for path in paths}
+    return found
+
+
+def test_the_page_lists_every_route_and_no_other(settings: Settings) -> None:
+    documented = {
+        (method.upper(), path)
+        for path, methods in create_app(settings).openapi()["paths"].items()
+        for method in methods
+    }
+    pages = {("GET", "/docs"), ("GET", "/redoc"), ("GET", "/openapi.json")}
+    assert routes_of_the_page() == documented | pages
+
+
+def every_error(kind: type[PampsError] = PampsError) -> set[type[PampsError]]:
+    return {kind}.union(*(every_error(inner) for inner in kind.__subclasses__()))
+
+
+def test_the_page_lists_every_error_and_no_other() -> None:
+    rows = set(re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \| (.+) \|$", API, re.MULTILINE))
+    at_start_only = {errors.ConfigurationError, errors.EmbeddedError}
+    known = {
+        (str(kind.status), kind.code, kind.title) for kind in every_error() - at_start_only if "code" in vars(kind)
+    }
+    assert rows == known
+
+
+def test_the_page_lists_the_fields_of_every_shape() -> None:
+    shapes = API.split("## Shapes")[1].split("```")[1]
+    for model in (
+        user.UserSummary,
+        user.UserResponse,
+        post.PostResponse,
+        post.ThreadResponse,
+        session.Token,
+        session.SessionResponse,
+        problem.Problem,
+    ):
+        text = re.search(
+            rf"^{model.__name__.replace('Token', 'Token ').strip()}\s+(.*?)(?=^\w|\Z)", shapes, re.S | re.M
+        )
+        assert text is not None, model.__name__
+        said = re.sub(r"\([^)]*\)", "", text[1])
+        names = [re.split(r"[:?]", part.strip())[0] for part in said.split(",")]
+        assert names == list(model.model_fields), model.__name__
+
+
+def test_the_picture_of_the_rooms_names_each_of_them() -> None:
+    rooms = ARCHITECTURE.split("```")[1]
+    named = set(re.findall(r"^  ([a-z_]+(?:\.py|/))", rooms, re.MULTILINE))
+    there = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in (ROOT / "pamps").iterdir()
+        if path.name not in ("__init__.py", "__main__.py", "__pycache__") and path.suffix in ("", ".py")
+    }
+    assert named == there
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith("/"):  # those lead into a running Pamps
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
