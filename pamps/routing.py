@@ -36,6 +36,8 @@ class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any):
         super().__init__(path, endpoint, **options)
         self.operation_id = self.unique_id = "_".join([*map(str, self.tags), self.name])
+        # In the list of operations, what each does rather than its name: the first line of its docstring.
+        self.summary = self.summary or self.description.split("\n")[0].rstrip(".")
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + "/?$")
         named = [kind for response in self.responses.values() for kind in response.get("raises", ())]
         kept = {status: response for status, response in self.responses.items() if "raises" not in response}
