@@ -1,47 +1,81 @@
-"""The command line: `pamps`. Each command calls the same statements as the API."""
+"""The command line: `pamps`. Each command calls the same statements as the API.
 
+Here are the commands' signatures and help. What they do is imported when they do it, so that `pamps --help` is quick.
+"""
+
+import signal
 import sys
+from datetime import datetime
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from pamps import __version__
-from pamps.errors import PampsError
+from pamps.console import confirmed, explained, fail, password, say
+from pamps.errors import ConfigurationError, InvalidRequest, PampsError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
-def main() -> None:
-    """Run a command; an error is one red line and exit code 1."""
+def main() -> NoReturn:
+    """Run a command. An error is one red line; exit code 1, or 2 if the command line is wrong, or 130 for Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, leave)
     try:
-        app()
+        for word in sys.argv:
+            word.encode()
+        sys.exit(app(prog_name="pamps", standalone_mode=False))
     except PampsError as error:
-        fail(error.detail)
+        fail(explained(error))
+    except typer.TyperException as error:
+        if not error.format_message():  # no command at all, and the help is printed
+            sys.exit(error.exit_code)
+        fail(usage(error), error.exit_code)
+    except typer.Abort:
+        fail("nothing was answered, so nothing was done")
+    except UnicodeEncodeError:
+        fail("the command line is not UTF-8", 2)
+    except Exception as error:
+        if "--traceback" in sys.argv:
+            raise
+        fail(f"unexpected: {type(error).__name__}: {error} (pamps --traceback ... shows where)")
 
 
-def fail(message: str) -> NoReturn:
-    err.print(message, style="red", markup=False, soft_wrap=True)
-    sys.exit(1)
+def leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End in order, so that an embedded database that this command has started is stopped."""
+    sys.exit(128 + number)
+
+
+def usage(error: typer.TyperException) -> str:
+    """What is wrong with the command line, and where to look."""
+    context = getattr(error, "ctx", None)
+    return f"{error.format_message()} ({context.command_path if context else 'pamps'} --help tells more)"
 
 
 @app.callback(invoke_without_command=True)
-def pamps(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def pamps(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an unexpected error comes from.")] = False,
+) -> None:
     """Pamps: a microblog backend on FastAPI and PostgreSQL."""
     if version:
-        out.print(__version__)
+        say(__version__)
         raise typer.Exit()
 
 
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Server processes.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Server processes.")] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start again when the code changes; for development.")
+        bool, typer.Option("--reload", help="Start again when the code changes, in one process; for development.")
     ] = False,
 ) -> None:
     """Serve the API, on an embedded PostgreSQL unless db.uri names another."""
@@ -55,11 +89,133 @@ def migrate(
     to: Annotated[str, typer.Option(help="The revision to go to, up or down; `base` empties the database.")] = "head",
 ) -> None:
     """Bring the database's schema up to this version."""
-    from pamps import startup
+    from pamps import schema, startup
     from pamps.config import current_settings
 
+    if to not in ("base", "head", *schema.revisions()):
+        raise typer.BadParameter(f"there is no revision {to}; there are base, {', '.join(schema.revisions())}")
     settings = current_settings()
     with startup.database(settings) as uri:
         startup.wait_for_database(uri, settings)
         startup.migrate(uri, to)
-    out.print(f"The schema is at {to}.")
+    say(f"The schema is at {schema.head() if to == 'head' else to}.")
+
+
+@app.command("create-user", help="The same as [bold]adduser[/bold].")
+@app.command()
+def adduser(
+    email: Annotated[str, typer.Argument()],
+    username: Annotated[str, typer.Argument(help="2 to 30 letters, digits, _ . or -")],
+    password: Annotated[
+        str | None,
+        typer.Argument(help="Better left out: it shows in the shell's history. Pamps asks for it.", show_default=False),
+    ] = None,
+    password_stdin: PasswordStdin = False,
+    name: Annotated[str | None, typer.Option(help="The name to show.")] = None,
+    bio: Annotated[str | None, typer.Option(help="Some words about them.")] = None,
+    avatar: Annotated[str | None, typer.Option(help="The address of a picture.")] = None,
+) -> None:
+    """Add a user."""
+    from pamps import accounts, console
+    from pamps.config import current_settings
+
+    if password is not None and password_stdin:
+        raise typer.BadParameter("the password is on the command line already", param_hint="--password-stdin")
+    settings = current_settings()
+    profile = accounts.profile(email=email, username=username, name=name, bio=bio, avatar=avatar)
+    added = accounts.add(settings, profile, console.password(password_stdin) if password is None else password)
+    say(f"Added user {added['id']}: {added['username']}, {email}")
+
+
+@app.command()
+def passwd(username: Annotated[str, typer.Argument()], password_stdin: PasswordStdin = False) -> None:
+    """Give a user a new password, and end their sessions."""
+    from pamps import accounts
+    from pamps.config import current_settings
+
+    accounts.set_password(current_settings(), username, password(password_stdin))
+    say(f"{username} has a new password and is signed out everywhere.")
+
+
+@app.command()
+def user_list(
+    prefix: Annotated[str, typer.Option("--filter", "-f", help="How the username or the name begins.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each, one a line.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many at most; all, unless you say.")] = None,
+) -> None:
+    """List the users, newest first."""
+    from pamps.config import current_settings
+    from pamps.listing import show_users
+
+    show_users(current_settings(), prefix, limit, json)
+
+
+@app.command()
+def shell() -> None:
+    """A Python shell with a session, the models and select; a script may come on standard input."""
+    from pamps.config import current_settings
+    from pamps.shell import interact
+
+    interact(current_settings())
+
+
+@app.command()
+def reset_db(
+    force: Annotated[bool, typer.Option("--force", help="Don't ask.")] = False,
+    database: Annotated[str | None, typer.Option(help="The database's name; production wants to be told.")] = None,
+) -> None:
+    """Empty the database: every user and every post is gone."""
+    from pamps import startup
+    from pamps.config import current_settings
+    from pamps.ready import name_of
+
+    settings = current_settings()
+    with startup.database(settings) as uri:
+        name = name_of(uri, settings)
+        if database is None and settings.env == "production":
+            raise ConfigurationError("this is production: say --database NAME to empty the database of that name")
+        if database not in (None, name):
+            raise InvalidRequest(f"the database is named {name}, not {database}; nothing was changed")
+        if not force and not confirmed(f"Delete everything in the database {name}?", instead="--force"):
+            fail("nothing was changed")
+        startup.migrate(uri, "base")
+        startup.migrate(uri)
+    say(f"The database {name} is empty.")
+
+
+@app.command()
+def demo(
+    users: Annotated[int, typer.Option(min=1, help="How many people.")] = 50,
+    posts: Annotated[int, typer.Option(min=0, help="How many posts, a third of them replies.")] = 500,
+    likes: Annotated[int | None, typer.Option(min=0, help="About how many likes; four a post, unless you say.")] = None,
+    follows: Annotated[int | None, typer.Option(min=0, help="About how many follows; eight a person.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed makes other people and other posts.")] = 1,
+    until: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The last day; it began eight months before.")
+    ] = datetime(2026, 11, 22),
+) -> None:
+    """Fill the database with people who post, reply, like and follow, to look around in."""
+    from pamps.config import current_settings
+    from pamps.demo import Size, fill
+
+    size = Size(users, posts, posts * 4 if likes is None else likes, users * 8 if follows is None else follows)
+    fill(current_settings(), size, seed, until)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document. Needs no database."""
+    import json
+
+    from pamps.app import create_app
+
+    typer.echo(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def config(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show every setting: its value (but no secret), and where that comes from."""
+    from pamps.config import current_settings
+    from pamps.listing import show_settings
+
+    show_settings(current_settings(), json)

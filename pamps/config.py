@@ -1,34 +1,50 @@
-"""The settings: dynaconf finds the values, pydantic vouches for them.
-
-The places, later ones winning: `default.toml` beside this file, `settings.toml` and `.secrets.toml` in the working
-directory, and the environment (`PAMPS_ENV=production`, `PAMPS_DB__uri=...`). docs/configuration.md explains them all.
-"""
+"""The settings: dynaconf finds the values (places.py), pydantic vouches for them. docs/configuration.md lists all."""
 
 import os
-import tomllib
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from dynaconf import Dynaconf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pamps.errors import ConfigurationError
-
-DEFAULTS = Path(__file__).with_name("default.toml")
-FILES = ("settings.toml", ".secrets.toml")
-PREFIX = "PAMPS"
+from pamps.places import find_values, source, variable
 
 SECRET_KEY_MIN_LENGTH = 32
 SECRETS = {("security", "secret_key"), ("db", "uri"), ("test_db", "uri")}
-EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure")
+EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
+DAY = 86_400  # seconds
+CENTURY = 52_560_000  # minutes
 
 
 class Section(BaseModel):
-    # A number for a text is what TOML makes of PAMPS_SECURITY__secret_key=1234...; take it as it was written.
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    # Strict: `workers = true` is a mistake. TOML has inf and nan, which mean nothing here.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def postgresql(uri: str) -> str:
+    try:
+        well_formed = not uri or (urlsplit(uri).scheme.startswith("postgres") and urlsplit(uri).port != 0)
+    except ValueError:  # a port that is none
+        well_formed = False
+    if not well_formed:
+        raise PydanticCustomError("postgresql", "should be postgresql://user:password@host:port/name, or empty")
+    return uri
+
+
+def folder(path: str) -> str:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("folder", "begins with the home directory of nobody we know") from None
+    return path
+
+
+Uri = Annotated[str, AfterValidator(postgresql), Field(repr=False)]
 
 
 class Server(Section):
@@ -36,18 +52,18 @@ class Server(Section):
     port: int = Field(ge=0, le=65535)
     workers: int = Field(ge=1, le=256)
     max_body_size: int = Field(ge=1024)
-    shutdown_timeout: int = Field(ge=1)
+    shutdown_timeout: int = Field(ge=1, le=DAY)
 
 
 class Db(Section):
-    uri: str = Field(pattern=r"^(postgres(ql)?(\+\w+)?://.*)?$")
-    embedded_dir: str
+    uri: Uri
+    embedded_dir: Annotated[str, AfterValidator(folder)]
     auto_migrate: bool | Literal["auto"]
     pool_min_size: int = Field(ge=1)
     pool_size: int = Field(ge=1, le=1000)
-    statement_timeout: float = Field(gt=0)
-    connect_timeout: float = Field(gt=0)
-    startup_timeout: float = Field(ge=0)
+    statement_timeout: float = Field(ge=0.001, le=DAY)  # to PostgreSQL, 0 milliseconds would be forever
+    connect_timeout: float = Field(gt=0, le=DAY)
+    startup_timeout: float = Field(ge=0, le=DAY)
 
     @property
     def directory(self) -> Path:
@@ -63,13 +79,12 @@ class Db(Section):
 class Security(Section):
     secret_key: str = Field(repr=False)
     issuer: str = Field(min_length=1)
-    access_token_expire_minutes: float = Field(gt=0)
-    refresh_token_expire_minutes: float = Field(gt=0)
-    password_min_length: int = Field(ge=1, le=128)
-    argon2_memory: int = Field(ge=8)
-    argon2_passes: int = Field(ge=1)
-    argon2_lanes: int = Field(ge=1)
-    hash_concurrency: int = Field(ge=1)
+    access_token_expire_minutes: float = Field(gt=0, le=CENTURY)
+    refresh_token_expire_minutes: float = Field(gt=0, le=CENTURY)
+    argon2_memory: int = Field(ge=8, le=4_194_304)
+    argon2_passes: int = Field(ge=1, le=1000)
+    argon2_lanes: int = Field(ge=1, le=64)
+    hash_concurrency: int = Field(ge=1, le=256)
 
 
 class PostSettings(Section):
@@ -77,7 +92,7 @@ class PostSettings(Section):
 
 
 class TestDb(Section):
-    uri: str
+    uri: Uri
 
 
 class Settings(Section):
@@ -104,11 +119,11 @@ def load_settings(directory: Path | None = None) -> Settings:
     Raises ConfigurationError with one line that names the setting, what was found and where to set it.
     """
     directory = directory or Path.cwd()
-    found = find_values(directory)
+    found = find_values(directory, [path for path in every_setting() if is_text(path)])
     try:
         settings = Settings.model_validate(found)
     except ValidationError as error:
-        raise ConfigurationError(explain(error, directory)) from None
+        raise ConfigurationError(explain(error.errors(), directory)) from None
     refuse_unsafe(settings, directory)
     return settings
 
@@ -117,68 +132,6 @@ def load_settings(directory: Path | None = None) -> Settings:
 def current_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
-
-
-def find_values(directory: Path) -> dict[str, Any]:
-    """What dynaconf finds, as nested dictionaries with lower-case keys."""
-    try:
-        found = Dynaconf(
-            envvar_prefix=PREFIX,
-            root_path=str(directory),
-            settings_files=[str(DEFAULTS), *(str(directory / name) for name in FILES)],
-            merge_enabled=True,
-            environments=False,
-            core_loaders=["TOML"],
-        ).as_dict()
-    except Exception as error:  # dynaconf passes on whatever its parsers raise
-        raise ConfigurationError(f"the settings in {directory} can't be read: {error}") from error
-    settings: dict[str, Any] = lower(found)
-    return settings
-
-
-def lower(value: Any) -> Any:
-    return {key.lower(): lower(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def source(path: tuple[str, ...], directory: Path) -> str:
-    """Where the value of a setting comes from: an environment variable, a file, or default.toml."""
-    name = f"{PREFIX}_{'__'.join(path)}"
-    for variable in os.environ:
-        if variable.upper() == name.upper():
-            return variable
-    for file in reversed(FILES):
-        if (directory / file).is_file():
-            value: Any = lower(tomllib.loads((directory / file).read_text()))
-            for key in path:
-                value = value.get(key) if isinstance(value, dict) else None
-            if value is not None:
-                return str(directory / file)
-    return DEFAULTS.name
-
-
-def shown(path: tuple[str, ...], value: Any) -> str:
-    """A value as it may be printed: secrets only by their length."""
-    if path in SECRETS and value:
-        return f"({len(str(value))} characters, not shown)"
-    return repr(value)
-
-
-def explain(error: ValidationError, directory: Path) -> str:
-    """One line for the first thing that pydantic refuses."""
-    first = error.errors()[0]
-    path = tuple(str(part) for part in first["loc"] if part not in ("bool", "literal['auto']"))
-    name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = [".".join(p) for p in every_setting()]
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; docs/configuration.md lists them all"
-        return f"{name}: there is no such setting (found in {source(path, directory)}){hint}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    variable = f"{PREFIX}_{path[0].upper()}" + "".join(f"__{part}" for part in path[1:])
-    return (
-        f"{name}: {message}; found {shown(path, first['input'])} in {source(path, directory)}; "
-        f"set it in settings.toml or as {variable}"
-    )
 
 
 def every_setting() -> list[tuple[str, ...]]:
@@ -192,29 +145,78 @@ def every_setting() -> list[tuple[str, ...]]:
     return paths
 
 
+def is_text(path: tuple[str, ...]) -> bool:
+    kind: Any = Settings
+    for name in path:
+        kind = kind.model_fields[name].annotation
+    return kind is str
+
+
+def shown(path: tuple[str, ...], value: Any) -> str:
+    """A value as it may be printed: secrets, and whatever stands in the place of one, only by their length."""
+    if value and any(secret[: len(path)] == path for secret in SECRETS):
+        return f"({len(str(value))} characters, not shown)"
+    return repr(value)
+
+
+def explain(errors: list[ErrorDetails], directory: Path) -> str:
+    """One line for the first thing that pydantic refuses."""
+    path = setting_of(errors[0])
+    name = ".".join(path)
+    if errors[0]["type"] == "extra_forbidden":
+        known = {".".join(p): p for p in every_setting()}
+        close = get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]} ({variable(known[close[0]])} in the environment)?" if close else ""
+        hint = f"; {meant or 'docs/configuration.md lists them all'}"
+        return f"{name}: there is no such setting (found in {source(path, directory)}){hint}"
+    message = " or ".join(lower_first(error["msg"]) for error in errors if setting_of(error) == path)
+    found = f"found {shown(path, errors[0]['input'])} in {source(path, directory)}"
+    if errors[0]["type"] == "model_type":
+        path = next(setting for setting in every_setting() if setting[:1] == path)
+        message = f"is a section, not a setting; {'.'.join(path)} is one of its settings"
+    return f"{name}: {message}; {found}; set it in {file_for(path)} or as {variable(path)}"
+
+
+def setting_of(error: ErrorDetails) -> tuple[str, ...]:
+    """The setting that an error is about; pydantic also names which member of a union it means."""
+    return tuple(str(part) for part in error["loc"] if part not in ("bool", "literal['auto']"))
+
+
+def lower_first(message: str) -> str:
+    return message[0].lower() + message[1:]
+
+
+def file_for(path: tuple[str, ...]) -> str:
+    return ".secrets.toml" if path in SECRETS else "settings.toml"
+
+
 def refuse_unsafe(settings: Settings, directory: Path) -> None:
-    """Stop on what is well-formed but not fit: a weak secret, a pool that can't be."""
-    key = settings.security.secret_key
-    where = "set it in .secrets.toml or as PAMPS_SECURITY__secret_key (openssl rand -base64 48 makes one)"
+    """Stop on what is well-formed but not fit: a weak secret, values that don't go together."""
+
+    def refuse(name: str, problem: str) -> None:
+        path = tuple(name.split("."))
+        raise ConfigurationError(
+            f"{name}: {problem}; found in {source(path, directory)}; set it in {file_for(path)} or as {variable(path)}"
+        )
+
+    key, make_one = settings.security.secret_key, "(`openssl rand -base64 48` makes one)"
     if settings.env == "production" and not key:
-        raise ConfigurationError(f"security.secret_key: production needs one, and none was found; {where}")
+        refuse("security.secret_key", f"production needs one {make_one}, and this one is empty")
     if key and len(key) < SECRET_KEY_MIN_LENGTH:
-        raise ConfigurationError(
-            f"security.secret_key: needs at least {SECRET_KEY_MIN_LENGTH} characters; "
-            f"found {len(key)} in {source(('security', 'secret_key'), directory)}; {where}"
-        )
+        needed = f"needs at least {SECRET_KEY_MIN_LENGTH} characters {make_one}"
+        refuse("security.secret_key", f"{needed}, and this one has {len(key)}")
     if settings.env == "production" and is_example(key):
-        raise ConfigurationError(
-            "security.secret_key: looks like an example, not a secret; "
-            f"found in {source(('security', 'secret_key'), directory)}; {where}"
-        )
-    if settings.db.pool_min_size > settings.db.pool_size:
-        raise ConfigurationError(
-            f"db.pool_min_size: {settings.db.pool_min_size} is more than db.pool_size, "
-            f"{settings.db.pool_size} (found in {source(('db', 'pool_min_size'), directory)})"
-        )
+        refuse("security.secret_key", f"looks like an example, not like a secret {make_one}")
+    db, security = settings.db, settings.security
+    if db.pool_min_size > db.pool_size:
+        most = f"{db.pool_size} (in {source(('db', 'pool_size'), directory)})"
+        refuse("db.pool_min_size", f"{db.pool_min_size} is more than db.pool_size, {most}")
+    if security.argon2_memory < 8 * security.argon2_lanes:
+        lanes = f"{security.argon2_lanes} (in {source(('security', 'argon2_lanes'), directory)})"
+        refuse("security.argon2_memory", f"{security.argon2_memory} is less than 8 for each of argon2_lanes, {lanes}")
 
 
 def is_example(key: str) -> bool:
-    """Whether a secret looks like one out of a manual: few different characters, or a telling word."""
-    return len(set(key)) < 10 or any(word in key.lower() for word in EXAMPLE_SECRETS)
+    """Whether a secret looks like one out of a manual: few different characters, a repetition, or a telling word."""
+    repeated = key in (key + key)[1:-1]
+    return len(set(key)) < 10 or repeated or any(word in key.lower() for word in EXAMPLE_SECRETS)

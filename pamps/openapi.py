@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from pamps import __version__
 from pamps.models.problem import Problem
-from pamps.models.session import RevokeRequest
+from pamps.models.session import RevokeForm, RevokeRequest
 
 DESCRIPTION = """
 A microblog: people register, post, reply, like, follow, and read the timeline of those they follow.
@@ -37,7 +37,7 @@ def document(app: FastAPI, max_length: int) -> dict[str, Any]:
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     schemas = found["components"]["schemas"]
-    for model in (Problem, RevokeRequest):
+    for model in (Problem, RevokeForm, RevokeRequest):
         shape = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(shape.pop("$defs", {}))
         schemas[model.__name__] = shape

@@ -17,12 +17,12 @@ IdCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}$", description=WHE
 DatedCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description=WHERE_FROM)]
 
 
-def page(limit: Limit = 20, cursor: IdCursor = None) -> dict[str, Any]:
+async def page(limit: Limit = 20, cursor: IdCursor = None) -> dict[str, Any]:
     """The parameters of a statement that pages by id."""
     return {"limit": limit, "cursor_id": int(cursor) if cursor else None}
 
 
-def dated_page(limit: Limit = 20, cursor: DatedCursor = None) -> dict[str, Any]:
+async def dated_page(limit: Limit = 20, cursor: DatedCursor = None) -> dict[str, Any]:
     """The parameters of a statement that pages by date and id."""
     if cursor is None:
         return {"limit": limit, "cursor_date": None, "cursor_id": None}

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pamps import errors
 from pamps.errors import PampsError
@@ -67,7 +68,16 @@ def sentence(found: Any) -> str:
 async def http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = BY_STATUS.get(error.status_code, PampsError)
-    return problem(kind(), headers=error.headers)
+    return problem(kind(), headers={"Allow": allowed(request)} if kind is errors.MethodNotAllowed else error.headers)
+
+
+def allowed(request: Request) -> str:
+    """Every method that an address takes (RFC 9110, section 15.5.6): Starlette names those of its first route alone."""
+    methods = {"GET", "HEAD"} if request.url.path.startswith("/static/") else set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            methods |= set(route.methods or ())
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 async def unexpected(request: Request, error: Exception) -> JSONResponse:

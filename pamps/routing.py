@@ -15,6 +15,7 @@ from pamps import errors
 from pamps.auth import viewer, visitor
 from pamps.dependencies import database
 from pamps.errors import PampsError
+from pamps.pagination import dated_page, page
 from pamps.problems import MEDIA_TYPE
 
 JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
@@ -41,7 +42,19 @@ class Route(APIRoute):
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + "/?$")
         named = [kind for response in self.responses.values() for kind in response.get("raises", ())]
         kept = {status: response for status, response in self.responses.items() if "raises" not in response}
-        self.responses = {**kept, **documented([*named, *self.implied()])}
+        self.responses = self.answers(kept) | documented([*named, *self.implied()])
+        calls = called(self.dependant)
+        if visitor in calls and viewer not in calls:  # FastAPI takes every security scheme for required
+            self.openapi_extra = {"security": [{}], **(self.openapi_extra or {})}
+
+    def answers(self, kept: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+        """The documented answers that are no errors, with those that follow from what all our routes do."""
+        if "GET" not in (self.methods or ()):
+            return kept
+        found: dict[int | str, dict[str, Any]] = {304: {"description": "It is still what `If-None-Match` names"}}
+        if {page, dated_page} & called(self.dependant):
+            found[200] = {"headers": {"Link": header('The next page, `rel="next"` (RFC 8288); none at the end.')}}
+        return found | kept
 
     def implied(self) -> list[type[PampsError]]:
         """The errors that follow from what a route takes."""
@@ -170,6 +183,16 @@ def raises(*kinds: type[PampsError]) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+SENT_WITH = {
+    "WWW-Authenticate": "How to sign in (RFC 6750, section 3).",
+    "Retry-After": "After how many seconds it may be worth another try.",
+}
+
+
+def header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
 def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses for errors, several of one status together."""
     found: dict[int | str, dict[str, Any]] = {}
@@ -178,4 +201,6 @@ def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]
             "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in response["raises"]),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+        if headers := {name: header(SENT_WITH[name]) for kind in response["raises"] for name in kind.headers}:
+            found[status]["headers"] = headers
     return found

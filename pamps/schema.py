@@ -8,6 +8,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from pamps.errors import SchemaBehind
+
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -26,16 +28,23 @@ def head() -> str:
     return revision
 
 
+def revisions() -> list[str]:
+    """Every revision that this version of Pamps knows, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the database up to `revision`, or down to it if that is where it lies; `base` empties it.
 
-    All steps in one transaction: a step that fails leaves the schema as it was.
+    All steps in one transaction: a step that fails leaves the schema as it was. Raises SchemaBehind where the schema is
+    of a revision that this version does not know.
     """
     config = alembic_config()
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-        now = current(engine)
+        known, now = revisions(), current(engine)
+        if now not in (None, *known):
+            raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
         below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
         (command.downgrade if below else command.upgrade)(config, revision)
 

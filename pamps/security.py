@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from passlib.context import CryptContext
 
 from pamps.config import Security
 from pamps.errors import InvalidToken, TokenExpired
+from pamps.models.shape import MAX_ID
 
 ALGORITHM = "HS256"
 HALF = 32  # bytes of each half of a refresh token
@@ -85,22 +85,27 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
 
 def read_access_token(token: str, settings: Security, expired_too: bool = False) -> AccessToken:
     """The claims of an access token of ours. Raises TokenExpired or InvalidToken."""
-    required = {f"require_{claim}": True for claim in ("exp", "iat", "iss", "sub")}
+    # To python-jose, requiring a claim is also verifying it.
+    required = {f"require_{claim}": True for claim in ("iat", "iss", "sub")}
     try:
+        decoded(token.rpartition(".")[2])
         claims: dict[str, Any] = jwt.decode(
             token,
             settings.secret_key,
             algorithms=[ALGORITHM],
             issuer=settings.issuer,
-            options={**required, "verify_exp": not expired_too},
+            options={**required, "verify_exp": not expired_too, "require_exp": not expired_too},
         )
         if claims["kind"] != "access":
             raise InvalidToken("that token is of another kind; send the access token")
-        return AccessToken(int(claims["sub"]), int(claims["sid"]))
+        found = AccessToken(int(claims["sub"]), int(claims["sid"]))
     except ExpiredSignatureError:
         raise TokenExpired() from None
-    except (JWTError, KeyError, TypeError, ValueError):
+    except (JWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise InvalidToken() from None
+    if not all(0 < number <= MAX_ID for number in found):
+        raise InvalidToken()
+    return found
 
 
 class RefreshToken(NamedTuple):
@@ -115,7 +120,7 @@ def new_refresh_token(predecessor: str | None = None) -> RefreshToken:
     """A refresh token for a new session, or the successor of an earlier one of the same session."""
     family = refresh_token_bytes(predecessor)[:HALF] if predecessor else secrets.token_bytes(HALF)
     whole = family + secrets.token_bytes(HALF)
-    return RefreshToken(urlsafe_b64encode(whole).decode().rstrip("="), digest(family), digest(whole))
+    return RefreshToken(encoded(whole), digest(family), digest(whole))
 
 
 def read_refresh_token(token: str) -> RefreshToken:
@@ -126,12 +131,24 @@ def read_refresh_token(token: str) -> RefreshToken:
 
 def refresh_token_bytes(token: str) -> bytes:
     try:
-        whole = urlsafe_b64decode(token.encode("ascii") + b"==")
-    except (UnicodeError, Base64Error):
+        whole = decoded(token)
+    except ValueError:
         raise InvalidToken() from None
     if len(whole) != 2 * HALF:
         raise InvalidToken()
     return whole
+
+
+def encoded(secret: bytes) -> str:
+    return urlsafe_b64encode(secret).decode().rstrip("=")
+
+
+def decoded(text: str) -> bytes:
+    """What base64url says. Raises ValueError for all but one way to write it; Python's decoder is not that strict."""
+    secret = urlsafe_b64decode(text + "==")
+    if encoded(secret) != text:
+        raise ValueError
+    return secret
 
 
 def digest(secret: bytes) -> bytes:

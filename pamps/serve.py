@@ -1,15 +1,25 @@
-"""Serving: the database, its schema, then uvicorn, and a clean end."""
+"""Serving: an address, the database, its schema, then uvicorn, and a clean end."""
 
+import errno
+import os
 import signal
+import socket
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from pamps import startup
+from pamps.app import create_app
 from pamps.config import Settings, current_settings
+from pamps.errors import ConfigurationError, PampsError
 
 LOGGING = {
     **uvicorn.config.LOGGING_CONFIG,
@@ -18,38 +28,129 @@ LOGGING = {
         "pamps": {"handlers": ["default"], "level": "INFO", "propagate": False},
     },
 }
+BACKLOG = 2048  # connections that wait to be accepted, as many as uvicorn has
+# What a name such as localhost may stand for and this machine may not have: IPv6, most of all.
+NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished, then the embedded database is stopped.
 
-    What is None comes from the settings. Raises ConfigurationError, EmbeddedError, DatabaseUnavailable.
+    What is None comes from the settings. Raises ConfigurationError, EmbeddedError, DatabaseUnavailable, SchemaBehind.
     """
     # Until uvicorn takes the signals over, and again when it is done: end in order, with exit code 0.
     signal.signal(signal.SIGTERM, leave)
     settings = current_settings()
     host, port = host or settings.server.host, settings.server.port if port is None else port
+    sockets = listen(host, port)  # first of all: a port that is taken should cost nobody a database
     startup.with_secret(settings)  # made once, before several workers want it
     with startup.database(settings) as uri:
         if settings.auto_migrate:
             startup.wait_for_database(uri, settings)
             startup.migrate(uri)
-        greet(settings, host, port)
-        uvicorn.run(
-            "pamps.app:create_app",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers or settings.server.workers,
-            reload=reload,
-            reload_dirs=[str(Path(__file__).parent)] if reload else None,
-            loop="uvloop",
-            http="httptools",
-            server_header=False,
-            access_log=settings.env != "production",
-            log_config=LOGGING,
-            timeout_graceful_shutdown=settings.server.shutdown_timeout,
+        greet(settings, host, sockets[0].getsockname()[1])
+        run(configuration(settings, workers or settings.server.workers, reload), sockets)
+
+
+def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        "pamps.serve:application",
+        factory=True,
+        workers=workers,
+        reload=reload,
+        reload_dirs=[str(Path(__file__).parent)] if reload else None,
+        loop="uvloop",
+        http="httptools",
+        server_header=False,
+        access_log=settings.env != "production",
+        log_config=LOGGING,
+        timeout_graceful_shutdown=settings.server.shutdown_timeout,
+    )
+
+
+def run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """Run uvicorn as it runs itself, on sockets of ours. Raises PampsError if a server process can't start."""
+    try:
+        if config.should_reload:
+            hold_interrupts()
+            ChangeReload(config, uvicorn.Server(config).run, sockets).run()
+        elif config.workers > 1:
+            hold_interrupts()
+            parent = Multiprocess(config, sockets)
+            parent.run()
+            if any(process.exitcode == STARTUP_FAILURE for process in parent.processes):
+                raise PampsError("a server process could not start; what it said stands above")
+        else:
+            uvicorn.Server(config).run(sockets)
+    except KeyboardInterrupt:
+        pass
+
+
+def hold_interrupts() -> None:
+    """From here on, Ctrl-C is a SIGTERM to us, and server processes start with it held back.
+
+    A terminal sends it to them too, and while they still import what they need they would end with a traceback.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def pass_on() -> None:
+        while True:
+            signal.sigwait({signal.SIGINT})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=pass_on, daemon=True).start()
+
+
+def application() -> FastAPI:
+    """The application of a server process, made when uvicorn has taken over the signals: let go of Ctrl-C."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return create_app()
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at every address of a host. Raises ConfigurationError.
+
+    Whoever connects before the service is up waits for it.
+    """
+
+    def refused(error: OSError | UnicodeError) -> ConfigurationError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return ConfigurationError(
+            f"can't listen on {host} port {port}: {reason.lower()}; --host and --port name another"
         )
+
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
+        raise refused(error) from None
+    sockets: list[socket.socket] = []
+    missing = OSError()
+    for family, _, _, _, address in dict.fromkeys(found):
+        if sockets and port == 0:
+            break  # elsewhere it would be another port
+        try:
+            sockets.append(listener(family, address))
+        except OSError as error:
+            missing = error
+            if error.errno not in NOT_HERE:
+                raise refused(error) from None
+    if not sockets:
+        raise refused(missing)
+    return sockets
+
+
+def listener(family: int, address: Any) -> socket.socket:
+    found = socket.socket(family)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 def leave(number: int, frame: FrameType | None) -> None:
@@ -58,7 +159,8 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 def greet(settings: Settings, host: str, port: int) -> None:
     """Say where everything is."""
-    base = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    base = f"http://{host}:{port}"
     data = "the database that db.uri names" if settings.db.uri else str(settings.db.directory)
     console = Console(stderr=True, highlight=False)
     console.print(f"Pamps serves on [bold]{base}[/bold]", soft_wrap=True)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from pydantic import BaseModel
 from sqlalchemy import Index, LargeBinary, Text
 from sqlmodel import Field, SQLModel, UTCDateTime
 
@@ -44,6 +45,12 @@ class RefreshRequest(Request):
 
 class RevokeRequest(Request):
     """To end the session that a token belongs to."""
+
+    token: str = Field(max_length=8192)
+
+
+class RevokeForm(BaseModel):
+    """The same as a form, which may say more, such as token_type_hint (RFC 7009, section 2.1)."""
 
     token: str = Field(max_length=8192)
 

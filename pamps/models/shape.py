@@ -34,9 +34,9 @@ Text = Annotated[str, Field(min_length=1, pattern=NOT_BLANK, examples=["Olá, mu
 
 
 class Request(BaseModel):
-    """A body that is sent to Pamps: unknown fields are refused, every text is bounded."""
+    """A body that is sent to Pamps: unknown fields are refused, every text is bounded, and true is not the id 1."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Answer(BaseModel):

@@ -34,16 +34,22 @@ like = Statement(
     missing=PostNotFound,
 )
 
+# Locked first, as deleting the post does, which takes its likes along: else each could wait for the other for ever.
+locked = (
+    select(posts)
+    .where(posts.c.id == ID, visible_to(VIEWER, posts), signed_in())
+    .with_for_update(key_share=True)
+    .cte("locked")
+)
 like_gone = (
     delete(likes)
-    .where(likes.c.user_id == VIEWER, likes.c.post_id == ID, signed_in())
+    .where(likes.c.user_id == VIEWER, likes.c.post_id == locked.c.id)
     .returning(likes.c.post_id)
     .cte("gone")
 )
 unlike = Statement(
     select(
-        select(post_json(posts, like_count=after(posts.c.like_count, "-", like_gone), liked=FALSE))
-        .where(posts.c.id == ID, visible_to(VIEWER, posts))
+        select(post_json(locked, like_count=after(locked.c.like_count, "-", like_gone), liked=FALSE))
         .scalar_subquery()
         .label("body"),
     ).where(signed_in()),

@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from pamps.db import Statement
+from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
 from pamps.models.user import users
 from pamps.queries.sql import SESSION, VIEWER, Column, instant, own_page, page_of, same, shaped, signed_in
@@ -55,7 +56,8 @@ upgrade_hash = Statement(
     .returning(users.c.id)
 )
 
-# Guarded by the hash that was verified, and taking the chance to clear away what has expired.
+# Guarded by the hash that was verified, and taking the chance to clear away what has expired. The user is locked, so
+# that whoever changes the password either makes this find nothing, or waits and then ends the session.
 swept = (
     delete(sessions)
     .where(sessions.c.user_id == USER, sessions.c.expires_at <= func.clock_timestamp())
@@ -66,9 +68,9 @@ start = Statement(
     insert(sessions)
     .from_select(
         ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
-        select(
-            users.c.id, EXPIRES, bindparam("user_agent", type_=Text), bindparam("ip", type_=Text), FAMILY, TOKEN
-        ).where(users.c.id == USER, users.c.password_hash == SEEN),
+        select(users.c.id, EXPIRES, bindparam("user_agent", type_=Text), bindparam("ip", type_=Text), FAMILY, TOKEN)
+        .where(users.c.id == USER, users.c.password_hash == SEEN)
+        .with_for_update(read=True),
     )
     .returning(sessions.c.id)
     .add_cte(swept)
@@ -115,4 +117,4 @@ ended = (
     .cte("ended")
 )
 # `body` is null where there was nothing to end.
-end = Statement(select(select(ended.c.id).scalar_subquery().label("body")).where(signed_in()))
+end = Statement(select(select(ended.c.id).scalar_subquery().label("body")).where(signed_in()), missing=SessionNotFound)

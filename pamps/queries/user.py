@@ -11,6 +11,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    null,
     or_,
     select,
     update,
@@ -19,7 +20,6 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from pamps.db import Statement
 from pamps.errors import UserNotFound
-from pamps.models.session import sessions
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
 from pamps.queries.sql import (
     FALSE,
@@ -144,13 +144,7 @@ changed_password = (
     .returning(users.c.id)
     .cte("changed_password")
 )
-other_sessions = (
-    delete(sessions)
-    .where(sessions.c.user_id == changed_password.c.id, sessions.c.id != SESSION)
-    .returning(sessions.c.id)
-    .cte("other_sessions")
-)
-change_password = Statement(select(changed_password.c.id).add_cte(other_sessions))
+change_password = Statement(select(func.end_sessions(changed_password.c.id, SESSION)))
 
 leave = Statement(
     delete(users).where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in()).returning(users.c.id),
@@ -164,8 +158,7 @@ set_by_operator = (
     .returning(users.c.id)
     .cte("set_by_operator")
 )
-ended = delete(sessions).where(sessions.c.user_id == set_by_operator.c.id).returning(sessions.c.id).cte("ended")
-set_password = Statement(select(set_by_operator.c.id).add_cte(ended))
+set_password = Statement(select(func.end_sessions(set_by_operator.c.id, null())))
 
 # The one to follow: by id, or by username.
 WHOM = func.coalesce(ID, user_id_of(USERNAME))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pamps import errors
 from pamps.config import Security
 from pamps.dependencies import Database, Passwords, Settings
-from pamps.models.session import RefreshRequest, RevokeRequest, Token
+from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.queries import session as sessions
 from pamps.routing import FORM, JSON, Route, raises
 from pamps.security import (
@@ -61,8 +61,8 @@ async def sign_in(
         family_hash=token.family_hash,
         token_hash=token.token_hash,
     )
-    if session is None:  # the password was changed while this one was checked
-        raise errors.WrongCredentials()
+    if session is None:  # while this one was checked, the password was changed, or another sign-in upgraded its hash
+        return await sign_in(request, form, db, passwords, settings)
     return tokens(user_id, session["id"], token, settings.security)
 
 
@@ -87,8 +87,8 @@ REVOKE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            media_type: {"schema": {"$ref": "#/components/schemas/RevokeRequest"}}
-            for media_type in ("application/x-www-form-urlencoded", "application/json")
+            "application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/RevokeForm"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/RevokeRequest"}},
         },
     }
 }
@@ -100,7 +100,7 @@ REVOKE_BODY: dict[str, Any] = {
     responses={
         200: {
             "description": "The session, if the token had one, is over",
-            "content": {"application/json": {"schema": {}}},
+            "content": {"application/json": {"schema": {"type": "object", "additionalProperties": False}}},
         },
         **raises(errors.MalformedBody, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.InvalidRequest),
     },
@@ -125,7 +125,7 @@ async def revoke_access_token(token: str, db: Database, settings: Security) -> N
     await db.row(sessions.revoke_by_access_token, id=claims.session_id, user_id=claims.user_id)
 
 
-async def revocation(request: Request) -> RevokeRequest:
+async def revocation(request: Request) -> RevokeForm | RevokeRequest:
     """The body of a revocation: a form as RFC 7009 has it, or JSON like everywhere else here."""
     media_type = request.headers.get("content-type", "")
     try:
@@ -133,8 +133,7 @@ async def revocation(request: Request) -> RevokeRequest:
             return RevokeRequest.model_validate_json(await request.body())
         if FORM.match(media_type):
             async with request.form() as form:
-                # A form may say more, such as token_type_hint.
-                return RevokeRequest.model_validate({name: form[name] for name in form if name == "token"})
+                return RevokeForm.model_validate({name: form[name] for name in form})
     except ValidationError as error:
         found: list[Any] = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)]
         raise RequestValidationError(found) from None

@@ -19,7 +19,7 @@ revision = Statement(select(column("version_num")).select_from(table("alembic_ve
 FRONT_PAGE = Path(__file__).parent.parent.joinpath("static", "index.html").read_text()
 
 
-@router.get("/", response_model=Service)
+@router.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
 async def front_page(request: Request) -> Response:
     """What this is and where the API page is: a page for people, JSON for who asks for JSON."""
     if "json" in request.headers.get("accept", ""):

@@ -30,12 +30,12 @@ def bound(text: str, limit: int) -> None:
         raise RequestValidationError([{"loc": ("body", "text"), "msg": message, "type": "string_too_long"}])
 
 
-def bounded_post(body: PostRequest, settings: Settings) -> PostRequest:
+async def bounded_post(body: PostRequest, settings: Settings) -> PostRequest:
     bound(body.text, settings.post.max_length)
     return body
 
 
-def bounded_update(body: PostUpdate, settings: Settings) -> PostUpdate:
+async def bounded_update(body: PostUpdate, settings: Settings) -> PostUpdate:
     bound(body.text, settings.post.max_length)
     return body
 

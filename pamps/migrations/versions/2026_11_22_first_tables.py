@@ -82,6 +82,12 @@ CREATE TABLE session (
     CONSTRAINT session_family_hash_key UNIQUE (family_hash)
 );
 CREATE INDEX session_by_user ON session (user_id, id);
+
+-- For whoever changes a password. A function sees more than the statement that calls it: also what was committed while
+-- that waited, such as a sign-in by the old password.
+CREATE FUNCTION end_sessions(of_user bigint, but bigint) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM session WHERE user_id = of_user AND id IS DISTINCT FROM but;
+$$;
 """
 
 POST = """
@@ -144,39 +150,46 @@ END $$;
 CREATE TRIGGER post_emptied BEFORE UPDATE OF user_id ON post FOR EACH ROW
 WHEN (OLD.user_id IS NOT NULL AND NEW.user_id IS NULL) EXECUTE FUNCTION post_emptied();
 
-CREATE FUNCTION prune_tombstone(candidate bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION prune_tombstones(candidate bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    -- Locked first: whoever takes the last reply away must see that the others are gone.
-    PERFORM FROM post WHERE id = candidate AND user_id IS NULL FOR UPDATE;
-    IF FOUND THEN
+    -- Up the thread in a loop: it may be deeper than triggers can set off one another.
+    WHILE candidate IS NOT NULL LOOP
+        -- Locked first: whoever takes the last reply away must see that the others are gone.
+        PERFORM FROM post WHERE id = candidate AND user_id IS NULL FOR UPDATE;
+        EXIT WHEN NOT FOUND;
         DELETE FROM post
-        WHERE id = candidate AND NOT EXISTS (SELECT FROM post AS reply WHERE reply.parent_id = candidate);
-    END IF;
+        WHERE id = candidate AND NOT EXISTS (SELECT FROM post AS reply WHERE reply.parent_id = candidate)
+        RETURNING parent_id INTO candidate;
+    END LOOP;
 END $$;
 
--- post_count and reply_count count what has a user.
+-- post_count and reply_count count what has a user. First the posts are changed, up the thread, and then the author: in
+-- the same order by everybody, so that two don't wait for one another for ever.
 CREATE FUNCTION post_counted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND OLD.user_id IS NOT NULL THEN
-        UPDATE "user" SET post_count = post_count - 1 WHERE id = OLD.user_id;
         UPDATE post SET reply_count = reply_count - 1 WHERE id = OLD.parent_id;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.user_id IS NOT NULL THEN
-        UPDATE "user" SET post_count = post_count + 1 WHERE id = NEW.user_id;
-        IF NEW.parent_id IS NOT NULL THEN
-            UPDATE post SET reply_count = reply_count + 1 WHERE id = NEW.parent_id AND user_id IS NOT NULL;
-            IF NOT FOUND THEN
-                RAISE foreign_key_violation USING
-                    CONSTRAINT = 'post_parent_alive', MESSAGE = 'a tombstone takes no replies';
-            END IF;
+    IF TG_OP <> 'DELETE' AND NEW.user_id IS NOT NULL AND NEW.parent_id IS NOT NULL THEN
+        UPDATE post SET reply_count = reply_count + 1 WHERE id = NEW.parent_id AND user_id IS NOT NULL;
+        IF NOT FOUND THEN
+            RAISE foreign_key_violation USING
+                CONSTRAINT = 'post_parent_alive', MESSAGE = 'a tombstone takes no replies';
         END IF;
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.user_id IS NULL THEN
         DELETE FROM "like" WHERE post_id = NEW.id;
-        PERFORM prune_tombstone(NEW.id);
+        PERFORM prune_tombstones(NEW.id);
     END IF;
-    IF TG_OP <> 'INSERT' AND OLD.parent_id IS NOT NULL THEN
-        PERFORM prune_tombstone(OLD.parent_id);
+    -- What is above a tombstone that prune_tombstones() took away is its own next step.
+    IF TG_OP <> 'INSERT' AND (OLD.user_id IS NOT NULL OR pg_trigger_depth() = 1) THEN
+        PERFORM prune_tombstones(OLD.parent_id);
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE "user" SET post_count = post_count - 1 WHERE id = OLD.user_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        UPDATE "user" SET post_count = post_count + 1 WHERE id = NEW.user_id;
     END IF;
     RETURN NULL;
 END $$;
@@ -194,4 +207,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute('DROP TABLE "like", post, session, social, "user"')
-    op.execute("DROP FUNCTION like_counted, post_counted, post_emptied, prune_tombstone, social_counted, fold")
+    op.execute("DROP FUNCTION like_counted, post_counted, post_emptied, prune_tombstones")
+    op.execute("DROP FUNCTION end_sessions, social_counted, fold")

@@ -1,0 +1,89 @@
+"""Accounts, as an operator handles them: with the statements and by the rules of the API."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from pamps.config import Settings
+from pamps.db import Database
+from pamps.errors import InvalidRequest, UserNotFound
+from pamps.models.shape import Password
+from pamps.models.user import UserRequest, UserUpdate
+from pamps.queries import user as users
+from pamps.ready import run
+from pamps.security import Passwords
+
+PAGE = 100
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+# Where a pattern is broken, what it asks for says more than the pattern.
+RULES = {
+    "username": "2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', beginning with a letter or a digit and not all digits",
+    "avatar": "the address of a picture, http://... or https://...",
+    "name": "a text that is not blank",
+}
+
+
+def profile(**fields: str | None) -> UserUpdate:
+    """The fields of an account but its password. Raises InvalidRequest."""
+    return checked(UserUpdate, fields)
+
+
+def add(settings: Settings, profile: UserUpdate, password: str) -> dict[str, Any]:
+    """Register somebody: their UserResponse. Raises InvalidRequest, UsernameTaken, UsernameReserved, EmailTaken."""
+    request = checked(UserRequest, {**profile.model_dump(), "password": password})
+
+    async def register(db: Database) -> dict[str, Any]:
+        hashed = await Passwords(settings.security).hash(request.password)
+        row = await db.one(users.register, password_hash=hashed, **request.model_dump(exclude={"password"}))
+        found: dict[str, Any] = json.loads(row["body"])
+        return found
+
+    return run(settings, register)
+
+
+def set_password(settings: Settings, username: str, password: str) -> None:
+    """Give somebody a new password, which ends their sessions. Raises InvalidRequest, UserNotFound."""
+    try:
+        TypeAdapter(Password).validate_python(password)
+    except ValidationError as error:
+        raise InvalidRequest(sentence(error, "password")) from None
+
+    async def change(db: Database) -> None:
+        hashed = await Passwords(settings.security).hash(password)
+        if await db.row(users.set_password, username=username, password_hash=hashed) is None:
+            raise UserNotFound(f"there is no user {username}")
+
+    run(settings, change)
+
+
+async def pages(db: Database, prefix: str, limit: int | None) -> AsyncIterator[list[dict[str, Any]]]:
+    """UserResponses, newest first, a page at a time: everybody, or whose username or name begins with `prefix`."""
+    cursor, left = None, limit
+    while left is None or left > 0:
+        page: dict[str, Any] = {"limit": PAGE if left is None else min(left, PAGE), "cursor_id": cursor}
+        row = await (db.one(users.search, q=prefix, **page) if prefix else db.one(users.everyone, **page))
+        found = json.loads(row["body"])
+        yield found
+        if row["next"] is None:
+            return
+        cursor, left = int(row["next"]), None if left is None else left - len(found)
+
+
+def checked(shape: type[Shape], fields: dict[str, Any]) -> Shape:
+    try:
+        return shape.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRequest(sentence(error)) from None
+
+
+def sentence(error: ValidationError, name: str = "") -> str:
+    """The first thing that is wrong, in one line that names the field."""
+    first = error.errors(include_input=False)[0]
+    name = name or ".".join(str(part) for part in first["loc"])
+    if first["type"] == "string_pattern_mismatch" and name in RULES:
+        return f"{name}: should be {RULES[name]}"
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}"
