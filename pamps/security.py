@@ -2,12 +2,13 @@
 
 import hashlib
 import secrets
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import anyio
-from jose import ExpiredSignatureError, JWTError, jwt
+from jose import JWTError, jwt
 from passlib.context import CryptContext
 
 from pamps.config import Security
@@ -85,27 +86,29 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
 
 def read_access_token(token: str, settings: Security, expired_too: bool = False) -> AccessToken:
     """The claims of an access token of ours. Raises TokenExpired or InvalidToken."""
-    # To python-jose, requiring a claim is also verifying it.
-    required = {f"require_{claim}": True for claim in ("iat", "iss", "sub")}
+    found, expires = verified(token, settings.secret_key, settings.issuer)
+    if expires < time.time() and not expired_too:
+        raise TokenExpired()
+    return found
+
+
+# A client sends the same token with every request for half an hour; that its signature is right need be found out once.
+@lru_cache(maxsize=4096)
+def verified(token: str, key: str, issuer: str) -> tuple[AccessToken, int]:
+    """The claims of an access token that was signed with a key, and when it expires, in seconds since the epoch."""
+    # To python-jose, requiring a claim is also verifying it; whether the token has expired changes with time.
+    options = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_exp": False}
     try:
         decoded(token.rpartition(".")[2])
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            settings.secret_key,
-            algorithms=[ALGORITHM],
-            issuer=settings.issuer,
-            options={**required, "verify_exp": not expired_too, "require_exp": not expired_too},
-        )
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=issuer, options=options)
         if claims["kind"] != "access":
             raise InvalidToken("that token is of another kind; send the access token")
-        found = AccessToken(int(claims["sub"]), int(claims["sid"]))
-    except ExpiredSignatureError:
-        raise TokenExpired() from None
+        found, expires = AccessToken(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
     except (JWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise InvalidToken() from None
     if not all(0 < number <= MAX_ID for number in found):
         raise InvalidToken()
-    return found
+    return found, expires
 
 
 class RefreshToken(NamedTuple):

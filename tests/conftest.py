@@ -68,7 +68,7 @@ def new_database(server_uri: str) -> Iterator[Callable[[], str]]:
 
     def make() -> str:
         name = f"pamps_test_{uuid4().hex[:12]}"
-        execute(f"CREATE DATABASE {name}")
+        execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
         execute(f"ALTER DATABASE {name} SET synchronous_commit = off")  # nothing here is worth a disk's round trip
         made.append(name)
         return make_url(server_uri).set(database=name).render_as_string(hide_password=False)
