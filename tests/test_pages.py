@@ -71,7 +71,7 @@ def test_the_page_lists_the_fields_of_every_shape() -> None:
 
 def test_the_picture_of_the_rooms_names_each_of_them() -> None:
     rooms = ARCHITECTURE.split("```")[1]
-    named = set(re.findall(r"^  ([a-z_]+(?:\.py|/))", rooms, re.MULTILINE))
+    named = set(re.findall(r"^  +([a-z_]+(?:\.py|/))", rooms, re.MULTILINE))
     there = {
         path.name + ("/" if path.is_dir() else "")
         for path in (ROOT / "pamps").iterdir()
