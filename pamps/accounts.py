@@ -13,7 +13,6 @@ from pamps.models.shape import Password
 from pamps.models.user import UserRequest, UserUpdate
 from pamps.queries import user as users
 from pamps.ready import run
-from pamps.security import Passwords
 
 PAGE = 100
 
@@ -21,9 +20,9 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 # Where a pattern is broken, what it asks for says more than the pattern.
 RULES = {
-    "username": "2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', beginning with a letter or a digit and not all digits",
-    "avatar": "the address of a picture, http://... or https://...",
-    "name": "a text that is not blank",
+    "username": "should be 2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', begin with a letter or digit, not be all digits",
+    "avatar": "should be the address of a picture, http://... or https://...",
+    "name": "should be a text that is not blank",
 }
 
 
@@ -37,7 +36,7 @@ def add(settings: Settings, profile: UserUpdate, password: str) -> dict[str, Any
     request = checked(UserRequest, {**profile.model_dump(), "password": password})
 
     async def register(db: Database) -> dict[str, Any]:
-        hashed = await Passwords(settings.security).hash(request.password)
+        hashed = await hash_of(request.password, settings)
         row = await db.one(users.register, password_hash=hashed, **request.model_dump(exclude={"password"}))
         found: dict[str, Any] = json.loads(row["body"])
         return found
@@ -53,11 +52,17 @@ def set_password(settings: Settings, username: str, password: str) -> None:
         raise InvalidRequest(sentence(error, "password")) from None
 
     async def change(db: Database) -> None:
-        hashed = await Passwords(settings.security).hash(password)
+        hashed = await hash_of(password, settings)
         if await db.row(users.set_password, username=username, password_hash=hashed) is None:
             raise UserNotFound(f"there is no user {username}")
 
     run(settings, change)
+
+
+async def hash_of(password: str, settings: Settings) -> str:
+    from pamps.security import Passwords  # slow to import, and to list users there is no need of it
+
+    return await Passwords(settings.security).hash(password)
 
 
 async def pages(db: Database, prefix: str, limit: int | None) -> AsyncIterator[list[dict[str, Any]]]:
@@ -85,5 +90,5 @@ def sentence(error: ValidationError, name: str = "") -> str:
     first = error.errors(include_input=False)[0]
     name = name or ".".join(str(part) for part in first["loc"])
     if first["type"] == "string_pattern_mismatch" and name in RULES:
-        return f"{name}: should be {RULES[name]}"
+        return f"{name}: {RULES[name]}"
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,5 +1,6 @@
 """The application: its state, its routes, its errors."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -10,9 +11,11 @@ from fastapi import FastAPI
 from pamps import openapi, problems, startup
 from pamps.config import Settings, current_settings
 from pamps.db import Database
-from pamps.errors import DatabaseUnavailable
+from pamps.errors import DatabaseUnavailable, EmbeddedError
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
+
+BETWEEN_REVIVALS = 1.0  # seconds
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,7 +49,24 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await database.open()
         except DatabaseUnavailable as error:
             problems.log.warning("%s; serving anyway, and trying again with each request", error.detail)
+        keeping_up = asyncio.create_task(keep_up(database, settings))
         try:
             yield
         finally:
+            keeping_up.cancel()
             await database.close()
+
+
+async def keep_up(database: Database, settings: Settings) -> None:
+    """Start the embedded PostgreSQL again whenever a request finds it gone, killed for want of memory, say.
+
+    Requests meanwhile are 503, as with any database; one that `db.uri` names is its administrator's to start.
+    """
+    while not settings.db.uri:
+        await database.meanings.lost.wait()
+        database.meanings.lost.clear()
+        try:
+            await asyncio.to_thread(startup.revive, settings)
+        except EmbeddedError as error:
+            problems.log.error("%s", error.detail)
+        await asyncio.sleep(BETWEEN_REVIVALS)

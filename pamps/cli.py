@@ -216,6 +216,6 @@ def openapi() -> None:
 def config(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting: its value (but no secret), and where that comes from."""
     from pamps.config import current_settings
-    from pamps.listing import show_settings
+    from pamps.effective import show
 
-    show_settings(current_settings(), json)
+    show(current_settings(), json)

@@ -5,8 +5,7 @@ The synchronous tools (migrations, the shell, test factories) take `engine`, whi
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -17,6 +16,7 @@ from pamps import errors
 from pamps.config import Db
 from pamps.errors import PampsError
 
+PATIENCE = 3600  # seconds
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -43,12 +43,14 @@ class Statement:
 
     The columns of its row have fixed meanings: `body` is the JSON to answer with, null where there is nothing to show
     (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
+    A `patient` one may take longer than `db.statement_timeout`, because what it touches grows with what there is.
     """
 
-    def __init__(self, query: Executable, missing: type[PampsError] = errors.NotFound):
+    def __init__(self, query: Executable, missing: type[PampsError] = errors.NotFound, patient: bool = False):
         compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
         self.sql = str(compiled)
         self.missing = missing
+        self.patient = patient
         self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.names = frozenset(self.order)
 
@@ -70,6 +72,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "like_post_alive": errors.PostNotFound,
     "post_parent_id_fkey": errors.ParentNotFound,
     "post_parent_alive": errors.ParentNotFound,
+    "post_not_own_parent_check": errors.ParentNotFound,
     # The viewer's account went while the statement ran.
     "social_follower_id_fkey": errors.SessionEnded,
     "like_user_id_fkey": errors.SessionEnded,
@@ -80,8 +83,9 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
 BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
 
 UNAVAILABLE = (
-    OSError,  # no server at that address, or the connection broke
+    OSError,  # no server at that address, the connection broke, or nothing came in time (TimeoutError)
     asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # the same, found out between the server's farewell and the end of the connection
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -95,7 +99,6 @@ BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    TimeoutError,
 )
 SCHEMA_BEHIND = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
@@ -122,13 +125,14 @@ class Database:
         self.settings = settings
         self.pool: asyncpg.Pool | None = None
         self.opening = asyncio.Lock()
+        self.meanings = Meanings()
 
     async def open(self) -> asyncpg.Pool:
         """The pool. Raises DatabaseUnavailable."""
         if self.pool is None:
             async with self.opening:
                 if self.pool is None:
-                    with meanings():
+                    with self.meanings:
                         self.pool = await asyncpg.create_pool(
                             asyncpg_uri(self.uri),
                             min_size=self.settings.pool_min_size,
@@ -154,8 +158,16 @@ class Database:
         """The first row of a statement, or None."""
         arguments = statement.arguments(params)
         pool = self.pool or await self.open()
-        with meanings():
-            return await pool.fetchrow(statement.sql, *arguments)
+        with self.meanings:
+            if not statement.patient:
+                return await pool.fetchrow(statement.sql, *arguments)
+            async with pool.acquire() as connection, connection.transaction():
+                # Working may take long; waiting for somebody's lock may not.
+                usual = int(self.settings.statement_timeout * 1000)
+                await connection.execute(
+                    f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}"
+                )
+                return await connection.fetchrow(statement.sql, *arguments, timeout=PATIENCE)
 
     async def one(self, statement: Statement, viewer: Viewer | None = None, **params: Any) -> asyncpg.Record:
         """The row of a statement that verifies the viewer's session.
@@ -172,23 +184,20 @@ class Database:
             raise statement.missing()
         return row
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
-        """For the rare rule that takes several statements: all of them or none."""
-        pool = await self.open()
-        with meanings():
-            async with pool.acquire() as connection, connection.transaction():
-                yield connection
 
+class Meanings:
+    """Turns the database's errors into ours. `lost` tells whoever can do something about it that it is out of reach."""
 
-class meanings:  # noqa: N801  # reads as a verb: with meanings(): ...
-    """Turns the database's errors into ours."""
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and (refusal := meaning(error)):
+            if isinstance(refusal, errors.DatabaseUnavailable):
+                self.lost.set()
             raise refusal from error
 
 

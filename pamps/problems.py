@@ -53,7 +53,8 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         position = found[0]["loc"][-1]
-        return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']} at {position}"))
+        at = f" at {position}" if isinstance(position, int) else ""  # else its message says where
+        return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']}{at}"))
     return problem(
         errors.InvalidRequest(sentence(found)),
         [Invalid(loc=list(e["loc"]), msg=e["msg"], type=e["type"]) for e in found],

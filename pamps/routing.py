@@ -62,8 +62,10 @@ class Route(APIRoute):
         calls = called(self.dependant)
         if database in calls:
             found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]
+        if "GET" not in (self.methods or ()):
+            found += [errors.BodyTooLarge]
         if self.body_field:
-            found += [errors.MalformedBody, errors.BodyTooLarge, errors.UnsupportedMediaType]
+            found += [errors.MalformedBody, errors.UnsupportedMediaType]
         if self.body_field or has_parameters(self.dependant):
             found += [errors.InvalidRequest]
         if viewer in calls:

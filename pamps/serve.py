@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,6 +27,8 @@ LOGGING = {
     "loggers": {
         **uvicorn.config.LOGGING_CONFIG["loggers"],
         "pamps": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        # While the database is away it would add a stack trace each time to the line that each 503 leaves.
+        "asyncpg": {"level": "ERROR"},
     },
 }
 BACKLOG = 2048  # connections that wait to be accepted, as many as uvicorn has
@@ -40,6 +43,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     """
     # Until uvicorn takes the signals over, and again when it is done: end in order, with exit code 0.
     signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed, and we are not under nohup
+        signal.signal(signal.SIGHUP, pass_on_hangup)
     settings = current_settings()
     host, port = host or settings.server.host, settings.server.port if port is None else port
     sockets = listen(host, port)  # first of all: a port that is taken should cost nobody a database
@@ -70,6 +75,7 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
 
 def run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
     """Run uvicorn as it runs itself, on sockets of ours. Raises PampsError if a server process can't start."""
+    failed = False
     try:
         if config.should_reload:
             hold_interrupts()
@@ -78,12 +84,15 @@ def run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
             hold_interrupts()
             parent = Multiprocess(config, sockets)
             parent.run()
-            if any(process.exitcode == STARTUP_FAILURE for process in parent.processes):
-                raise PampsError("a server process could not start; what it said stands above")
+            failed = any(process.exitcode == STARTUP_FAILURE for process in parent.processes)
         else:
             uvicorn.Server(config).run(sockets)
     except KeyboardInterrupt:
         pass
+    except SystemExit as end:
+        failed = end.code == STARTUP_FAILURE
+    if failed:
+        raise PampsError("a server process could not start; what it said stands above")
 
 
 def hold_interrupts() -> None:
@@ -91,6 +100,7 @@ def hold_interrupts() -> None:
 
     A terminal sends it to them too, and while they still import what they need they would end with a traceback.
     """
+    resource_tracker.ensure_running()  # unblocks SIGINT, and is started with the first process if not before
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def pass_on() -> None:
@@ -155,6 +165,10 @@ def listener(family: int, address: Any) -> socket.socket:
 
 def leave(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
+
+
+def pass_on_hangup(number: int, frame: FrameType | None) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def greet(settings: Settings, host: str, port: int) -> None:

@@ -1,16 +1,19 @@
 """What must be there before Pamps can serve or a command can run: a database, its schema, a secret to sign with."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pamps import db, embedded, schema
 from pamps.config import Settings
 from pamps.errors import DatabaseUnavailable
 
 RETRY_AFTER = 0.5  # seconds
+log = logging.getLogger("pamps")
 
 
 @contextmanager
@@ -26,6 +29,12 @@ def database(settings: Settings) -> Iterator[str]:
             yield uri
 
 
+def revive(settings: Settings) -> None:
+    """Start the embedded PostgreSQL again, if it has gone under those who use it. Raises EmbeddedError."""
+    with embedded.running(settings.db.directory):
+        log.warning("the embedded PostgreSQL is up again")
+
+
 def with_secret(settings: Settings) -> Settings:
     """The settings with a secret to sign with: a generated one where none is configured, which production refuses."""
     if settings.security.secret_key:
@@ -36,16 +45,21 @@ def with_secret(settings: Settings) -> Settings:
 
 def wait_for_database(uri: str, settings: Settings) -> None:
     """Return once the database answers. Raises DatabaseUnavailable after `db.startup_timeout`."""
-    deadline = time.monotonic() + settings.db.startup_timeout
+    timeout = settings.db.startup_timeout
+    deadline = time.monotonic() + timeout
     engine = db.engine(uri, connect_args={"connect_timeout": max(1, int(settings.db.connect_timeout))})
     try:
-        while True:
+        for attempt in count():
             try:
                 engine.connect().close()
                 return
-            except OperationalError as error:
-                if time.monotonic() > deadline:
-                    raise DatabaseUnavailable(f"the database can't be reached: {first_line(error.orig)}") from error
+            except DBAPIError as error:
+                reason = first_line(error.orig)
+                # Any other error is of the uri, and stays.
+                if time.monotonic() >= deadline or not isinstance(error, OperationalError):
+                    raise DatabaseUnavailable(f"the database can't be reached: {reason}") from error
+            if attempt == 0:
+                log.warning("waiting %g seconds at most for the database: %s", timeout, reason)
             time.sleep(RETRY_AFTER)
     finally:
         engine.dispose()

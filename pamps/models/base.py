@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, func
+from sqlalchemy import BigInteger, Identity, func, text
 from sqlmodel import Field, Relationship, SQLModel, UTCDateTime
 
 # PostgreSQL's own style, so that a name in an error message says what it is about; db.py turns them into errors.
@@ -33,7 +33,7 @@ def created() -> Any:
 
 def counter() -> Any:
     """A count that triggers keep (see the first migration); nobody writes it."""
-    return Field(default=None, sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
+    return Field(default=None, sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": text("0")})
 
 
 def related(back_populates: str, **more: Any) -> Any:

@@ -15,7 +15,11 @@ from pamps.models.user import User, UserSummary
 class Post(SQLModel, table=True):
     """A post, or a reply to one. Without a user it is a tombstone: it was deleted and still has replies under it."""
 
-    __table_args__ = (CheckConstraint("(user_id IS NULL) = (text = '')", name="tombstone"),)
+    __table_args__ = (
+        CheckConstraint("(user_id IS NULL) = (text = '')", name="tombstone"),
+        # Whoever guesses the id that comes next could else reply to the reply itself.
+        CheckConstraint("parent_id <> id", name="not_own_parent"),
+    )
 
     id: int | None = identity()
     user_id: int | None = reference("user.id", "SET NULL", nullable=True)

@@ -1,8 +1,8 @@
 """What the shapes of requests and answers share: their two bases, and the types of their fields."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, WithJsonSchema
 
 MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
 
@@ -12,7 +12,13 @@ NO_NUL = r"^[^\x00]*$"
 # Two to thirty characters that begin with a letter or a digit and are not all digits: those are ids.
 USERNAME = r"^([A-Za-z][A-Za-z0-9_.-]{1,29}|[0-9][0-9]{0,28}[A-Za-z_.-][A-Za-z0-9_.-]{0,28})$"
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+def whole(number: Any) -> Any:
+    """What JSON may write as 1.0 and means as 1."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(whole)]
 Count = Annotated[int, Field(ge=0)]
 # AwareDatetime so that a time without its zone is an error; on the wire always UTC, ending in Z (RFC 3339).
 Instant = Annotated[

@@ -47,7 +47,8 @@ class User(SQLModel, table=True):
     email: str = Field(sa_type=Text(collation="C"))
     username: str = Field(sa_type=Text(collation="C"))
     password_hash: str = Field(sa_type=Text, repr=False)
-    name: str | None = Field(default=None, sa_type=Text)
+    # This one too, for its search index; nothing is sorted by it.
+    name: str | None = Field(default=None, sa_type=Text(collation="C"))
     avatar: str | None = Field(default=None, sa_type=Text)
     bio: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = created()
@@ -82,8 +83,8 @@ social = Social.__table__  # type: ignore[attr-defined]
 Index("user_username_key", func.lower(users.c.username), unique=True)
 Index("user_email_key", func.lower(users.c.email), unique=True)
 # A search for the start of a name is a range in these; fold(), made by the first migration, drops case and accents.
-Index("user_username_search", func.fold(users.c.username).collate("C"))
-Index("user_name_search", func.fold(users.c.name).collate("C"))
+Index("user_username_search", func.fold(users.c.username))
+Index("user_name_search", func.fold(users.c.name))
 # The lists of followers and followed, newest first.
 Index("social_followers", social.c.followed_id, social.c.date, social.c.follower_id)
 Index("social_following", social.c.follower_id, social.c.date, social.c.followed_id)

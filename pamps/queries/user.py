@@ -146,8 +146,10 @@ changed_password = (
 )
 change_password = Statement(select(func.end_sessions(changed_password.c.id, SESSION)))
 
+# Patient: the posts of an account become tombstones or go, and its likes and follows go, however many they are.
 leave = Statement(
     delete(users).where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in()).returning(users.c.id),
+    patient=True,
 )
 
 # For `pamps passwd`: whoever may run commands may set a password, and every session of that user ends.

@@ -8,9 +8,10 @@ branch_labels = None
 depends_on = None
 
 # Folds case and accents away, for searching: Unicode's compatibility decomposition without its combining marks.
+# Lower case is that of the database's locale, whatever the collation of the column, C, knows of it.
 FOLD = r"""
 CREATE FUNCTION fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN lower(regexp_replace(normalize(value, NFKD), '[\u0300-\u036f]', '', 'g'));
+RETURN lower(regexp_replace(normalize(value, NFKD), '[\u0300-\u036f]', '', 'g') COLLATE "default");
 """
 
 USER = r"""
@@ -19,7 +20,7 @@ CREATE TABLE "user" (
     email text COLLATE "C" NOT NULL,
     username text COLLATE "C" NOT NULL,
     password_hash text NOT NULL,
-    name text,
+    name text COLLATE "C",
     avatar text,
     bio text,
     created_at timestamptz DEFAULT clock_timestamp() NOT NULL,
@@ -35,8 +36,8 @@ CREATE TABLE "user" (
 );
 CREATE UNIQUE INDEX user_username_key ON "user" (lower(username));
 CREATE UNIQUE INDEX user_email_key ON "user" (lower(email));
-CREATE INDEX user_username_search ON "user" ((fold(username) COLLATE "C"));
-CREATE INDEX user_name_search ON "user" ((fold(name) COLLATE "C"));
+CREATE INDEX user_username_search ON "user" (fold(username));
+CREATE INDEX user_name_search ON "user" (fold(name));
 """
 
 SOCIAL = """
@@ -102,6 +103,7 @@ CREATE TABLE post (
     reply_count bigint DEFAULT 0 NOT NULL,
     CONSTRAINT post_pkey PRIMARY KEY (id),
     CONSTRAINT post_tombstone_check CHECK ((user_id IS NULL) = (text = '')),
+    CONSTRAINT post_not_own_parent_check CHECK (parent_id <> id),
     CONSTRAINT post_user_id_fkey FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE SET NULL,
     CONSTRAINT post_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES post (id)
 );

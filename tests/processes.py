@@ -1,0 +1,188 @@
+"""`pamps` as its users run it: in a process of its own, seen from outside."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+
+from tests.checkout import ROOT
+from tests.factories import PASSWORD
+
+DEADLINE = 60.0  # seconds; for what takes a few at most
+FROM_SOURCE = (sys.executable, "-m", "pamps")
+STRONG_SECRET = "q8ZtVb2Lx0Rk6YwNd4Jh1MfGp7Cs3Ae5"  # 32 characters, fit for production
+
+Found = TypeVar("Found")
+
+
+def until(what: Callable[[], Found], deadline: float = DEADLINE, every: float = 0.05) -> Found:
+    """What `what` gives, once it is true; fails the test if that takes too long."""
+    end = time.monotonic() + deadline
+    while not (found := what()):
+        assert time.monotonic() < end, f"not within {deadline} seconds"
+        time.sleep(every)
+    return found
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every setting out of this process's own environment."""
+    for name in list(os.environ):
+        if name.startswith(("PAMPS_", "XDG_")):
+            monkeypatch.delenv(name)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A new folder with a short path, which a socket's has to be, that the embedded server's account can enter."""
+    with tempfile.TemporaryDirectory(prefix="pamps-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """A bare environment with these settings: `db__uri="..."`. None of the settings around the tests leaks in."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    named = {f"PAMPS_{name}": str(value) for name, value in settings.items()}
+    return kept | {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"} | named
+
+
+def pamps(
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    stdin: str = "",
+    command: tuple[str, ...] = FROM_SOURCE,
+) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end."""
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env=env or environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+class Server:
+    """A running `pamps serve`: its process, its address, what it has said."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path):
+        self.process = process
+        self.log = log
+        self.http = httpx2.Client(timeout=DEADLINE)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait_until(self, what: Callable[[], Found]) -> Found:
+        """What `what` gives, once it is true; fails the test if the process ends before."""
+
+        def found() -> Found:
+            assert self.process.poll() is None, f"pamps ended with {self.process.returncode}:\n{self.output}"
+            return what()
+
+        return until(found)
+
+    @cached_property
+    def url(self) -> str:
+        """Its address, as soon as it has said it."""
+        said = self.wait_until(lambda: re.findall(r"serves on (http://\S+)", self.output))
+        return str(said[0])
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self.http.request(method, self.url + path, **options)
+
+    def get(self, path: str) -> httpx2.Response:
+        return self.request("GET", path)
+
+    def status(self, path: str) -> int:
+        """The status of a GET; 0 if there is none."""
+        try:
+            return self.http.get(self.url + path, timeout=5).status_code
+        except httpx2.TransportError:
+            return 0
+
+    def problem(self, path: str) -> tuple[int, str, str]:
+        """The status, the code and Retry-After of the error that a GET gives."""
+        answer = self.get(path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        return answer.status_code, answer.json()["code"], answer.headers["retry-after"]
+
+    def wait_until_ready(self) -> None:
+        self.wait_until(lambda: self.status("/readyz") == 200)
+
+    def register(self, username: str) -> dict[str, str]:
+        """A new user: the headers that they send."""
+        account = {"email": f"{username}@example.com", "username": username, "password": PASSWORD}
+        assert self.request("POST", "/user/", json=account).status_code == 201
+        return self.sign_in(username)
+
+    def sign_in(self, username: str) -> dict[str, str]:
+        """The headers that a user sends."""
+        token = self.request("POST", "/token", data={"username": username, "password": PASSWORD}).json()
+        return {"Authorization": f"Bearer {token['access_token']}"}
+
+    def publish(self, headers: dict[str, str], text: str) -> httpx2.Response:
+        return self.request("POST", "/post/", json={"text": text}, headers=headers)
+
+    def texts(self) -> set[str]:
+        """Of every post that there is."""
+        found: set[str] = set()
+        path: str | None = "/post/?limit=100"
+        while path:
+            page = self.get(path)
+            found.update(post["text"] for post in page.json())
+            path = page.links["next"]["url"].removeprefix(self.url) if "next" in page.links else None
+        return found
+
+    def stop(self) -> int:
+        """Ask it to end, as a terminal or a supervisor does: its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def serving(
+    cwd: Path, env: dict[str, str], *arguments: str, command: tuple[str, ...] = FROM_SOURCE, ready: bool = True
+) -> Iterator[Server]:
+    """`pamps serve` on a free port, once it is ready; ended, if need be by force, when this ends."""
+    log = cwd / f"serve-{token_hex(4)}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "serve", "--port", "0", *arguments],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(process, log)
+    try:
+        if ready:
+            server.wait_until_ready()
+        yield server
+    finally:
+        server.http.close()
+        if process.poll() is None:
+            try:
+                server.stop()
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,140 @@
+"""A stage for races: statements of the service on real connections, at once or one held open while the other waits."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from asyncpg import Record
+
+from pamps.config import Settings
+from pamps.db import Database, Statement, Viewer
+from pamps.errors import PampsError
+from pamps.models import Post, User
+from pamps.queries import like as likes
+from pamps.queries import post as posts
+from pamps.queries import user as users
+from pamps.security import read_access_token
+from tests.factories import World
+
+CONNECTIONS = 16
+PATIENCE = 20  # seconds until what should wait for a lock, or should end, fails the test
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'pamps' AND wait_event_type = 'Lock'
+"""
+
+Answer = Record | PampsError
+
+
+class Player(NamedTuple):
+    """Somebody who is signed in."""
+
+    user: User
+    viewer: Viewer
+
+
+class Act(NamedTuple):
+    """One statement that somebody runs."""
+
+    by: Player
+    statement: Statement
+    params: dict[str, Any]
+
+
+class Stage:
+    def __init__(self, world: World, runner: asyncio.Runner, db: Database):
+        self.world = world
+        self.runner = runner
+        self.db = db
+
+    def player(self) -> Player:
+        user = self.world.user()
+        token, _ = self.world.sign_in(user)
+        return Player(user, Viewer(*read_access_token(token, self.world.settings.security)))
+
+    def players(self, count: int) -> list[Player]:
+        return [self.player() for _ in range(count)]
+
+    def at_once(self, *acts: Act) -> list[Answer]:
+        """What each answers when all run at the same time."""
+        return self.runner.run(self.all_of(acts))
+
+    async def all_of(self, acts: tuple[Act, ...]) -> list[Answer]:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.gather(*map(self.answer, acts))
+
+    async def answer(self, act: Act) -> Answer:
+        """Only the errors that are meant for clients are answers; any other fails the test."""
+        try:
+            return await self.db.one(act.statement, act.by.viewer, **act.params)
+        except PampsError as error:
+            return error
+
+    def while_open(self, first: Act, second: Act, commit: bool = True) -> Answer:
+        """What the second answers, begun when the first has run and not yet committed. It must wait for the first."""
+        return self.runner.run(self.second_of(first, second, commit))
+
+    async def second_of(self, first: Act, second: Act, commit: bool) -> Answer:
+        pool = await self.db.open()
+        async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
+            with suppress(RolledBack):
+                async with connection.transaction():
+                    claimed = {"viewer": first.by.viewer.user_id, "session": first.by.viewer.session_id}
+                    arguments = first.statement.arguments({**first.params, **claimed})
+                    await connection.fetchrow(first.statement.sql, *arguments)
+                    waiting = asyncio.create_task(self.answer(second))
+                    while not await pool.fetchval(WAITING):
+                        assert not waiting.done(), "the second did not wait for the first"
+                    if not commit:
+                        raise RolledBack
+            return await waiting
+
+
+class RolledBack(Exception):
+    """The first thinks better of it."""
+
+
+@contextmanager
+def stage(world: World, runner: asyncio.Runner, settings: Settings) -> Iterator[Stage]:
+    wide = settings.db.model_copy(update={"pool_size": CONNECTIONS})
+    db = Database(settings.db.uri, wide)
+    yield Stage(world, runner, db)
+    runner.run(db.close())
+
+
+def publish(by: Player, parent: Post | None = None) -> Act:
+    return Act(by, posts.publish, {"text": "Hello!", "parent_id": parent.id if parent else None})
+
+
+def edit(by: Player, post: Post) -> Act:
+    return Act(by, posts.edit, {"id": post.id, "text": "Changed"})
+
+
+def delete(by: Player, post: Post) -> Act:
+    return Act(by, posts.delete, {"id": post.id})
+
+
+def like(by: Player, post: Post) -> Act:
+    return Act(by, likes.like, {"id": post.id})
+
+
+def unlike(by: Player, post: Post) -> Act:
+    return Act(by, likes.unlike, {"id": post.id})
+
+
+def follow(by: Player, whom: Player) -> Act:
+    return Act(by, users.follow, {"id": whom.user.id, "username": None})
+
+
+def unfollow(by: Player, whom: Player) -> Act:
+    return Act(by, users.unfollow, {"id": whom.user.id, "username": None})
+
+
+def leave(by: Player) -> Act:
+    return Act(by, users.leave, {"seen": by.user.password_hash})
+
+
+def outcome(answer: Answer) -> str:
+    """The code of an error, or ok."""
+    return answer.code if isinstance(answer, PampsError) else "ok"

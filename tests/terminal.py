@@ -1,0 +1,79 @@
+"""A command at a terminal: what it shows is read, and answers are typed."""
+
+import fcntl
+import os
+import pty
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from select import select
+
+from tests.processes import DEADLINE, FROM_SOURCE
+
+
+class Terminal:
+    """A running command, the keyboard and the screen."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fd: int):
+        self.process = process
+        self.fd = fd
+        self.screen = ""
+        self.seen = 0
+
+    def shows(self, text: str) -> None:
+        """Wait until the screen shows a text, after what was waited for before."""
+        while (at := self.screen.find(text, self.seen)) < 0:
+            assert self.read(), f"{text!r} never came; the screen shows:\n{self.screen}"
+        self.seen = at + len(text)
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def end(self) -> int:
+        """Wait for the command to end: its exit code."""
+        while self.read():
+            pass
+        return self.process.wait(DEADLINE)
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self.fd)
+        self.fd = -1
+
+    def read(self) -> bool:
+        """Read what has come; false at the end. Fails the test if nothing comes for long."""
+        assert select([self.fd], [], [], DEADLINE)[0], f"nothing happens; the screen shows:\n{self.screen}"
+        try:
+            found = os.read(self.fd, 65536)
+        except OSError:  # what Linux says when the other side is closed
+            return False
+        self.screen += found.decode().replace("\r\n", "\n")
+        return bool(found)
+
+
+@contextmanager
+def terminal(*arguments: str, cwd: Path, env: dict[str, str]) -> Iterator[Terminal]:
+    """`pamps` with a terminal of its own."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*FROM_SOURCE, *arguments],
+        cwd=cwd,
+        env=env | {"TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+    )
+    os.close(theirs)
+    found = Terminal(process, ours)
+    try:
+        yield found
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if found.fd >= 0:
+            found.hang_up()

@@ -1,0 +1,190 @@
+"""One clear line for each setting that can't be, and no secret in it."""
+
+from pathlib import Path
+
+import pytest
+
+from pamps.config import load_settings
+from pamps.errors import ConfigurationError
+from tests.processes import STRONG_SECRET, environment, pamps, without_settings
+
+NOT_SHOWN = "hush-hush-0123"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_settings(monkeypatch)
+
+
+def refused(directory: Path) -> str:
+    """The line that stops the start, the directory in it shortened to a dot."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(directory)
+    line = caught.value.detail
+    assert "\n" not in line
+    assert NOT_SHOWN not in line
+    return line.replace(str(directory), ".")
+
+
+# What is set, and the line that it gives.
+BAD = {
+    "ENV=prod": "env: input should be 'development', 'testing' or 'production'; found 'prod' in PAMPS_ENV; "
+    "set it in settings.toml or as PAMPS_ENV",
+    "SERVER__port=abc": "server.port: input should be a valid integer; found 'abc' in PAMPS_SERVER__port; "
+    "set it in settings.toml or as PAMPS_SERVER__port",
+    "SERVER__PORT=65536": "server.port: input should be less than or equal to 65535; "
+    "found 65536 in PAMPS_SERVER__PORT; set it in settings.toml or as PAMPS_SERVER__port",
+    "SERVER__workers=true": "server.workers: input should be a valid integer; found True in PAMPS_SERVER__workers; "
+    "set it in settings.toml or as PAMPS_SERVER__workers",
+    "SERVER__host=": "server.host: string should have at least 1 character; found '' in PAMPS_SERVER__host; "
+    "set it in settings.toml or as PAMPS_SERVER__host",
+    "SERVER=8000": "server: is a section, not a setting; server.host is one of its settings; "
+    "found 8000 in PAMPS_SERVER; set it in settings.toml or as PAMPS_SERVER__host",
+    "POST__max_length=5.5": "post.max_length: input should be a valid integer; found 5.5 in PAMPS_POST__max_length; "
+    "set it in settings.toml or as PAMPS_POST__max_length",
+    "DB__auto_migrate=maybe": "db.auto_migrate: input should be a valid boolean or input should be 'auto'; "
+    "found 'maybe' in PAMPS_DB__auto_migrate; set it in settings.toml or as PAMPS_DB__auto_migrate",
+    "DB__statement_timeout=inf": "db.statement_timeout: input should be a finite number; "
+    "found inf in PAMPS_DB__statement_timeout; set it in settings.toml or as PAMPS_DB__statement_timeout",
+    "DB__statement_timeout=0.0001": "db.statement_timeout: input should be greater than or equal to 0.001; "
+    "found 0.0001 in PAMPS_DB__statement_timeout; set it in settings.toml or as PAMPS_DB__statement_timeout",
+    "DB__pool_size=1": "db.pool_min_size: 2 is more than db.pool_size, 1 (in PAMPS_DB__pool_size); "
+    "found in default.toml; set it in settings.toml or as PAMPS_DB__pool_min_size",
+    "DB__embedded_dir=~nobody-known/x": "db.embedded_dir: begins with the home directory of nobody we know; "
+    "found '~nobody-known/x' in PAMPS_DB__embedded_dir; set it in settings.toml or as PAMPS_DB__embedded_dir",
+    "FOO=1": "foo: there is no such setting (found in PAMPS_FOO); docs/configuration.md lists them all",
+    "SERVER__prot=1": "server.prot: there is no such setting (found in PAMPS_SERVER__prot); "
+    "did you mean server.port (PAMPS_SERVER__port in the environment)?",
+    "SEVER__port=1": "sever: there is no such setting (found in PAMPS_SEVER__port); "
+    "did you mean server.port (PAMPS_SERVER__port in the environment)?",
+    f"DB_URI=postgresql://ada:{NOT_SHOWN}@db/pamps": "db_uri: there is no such setting (found in PAMPS_DB_URI); "
+    "did you mean db.uri (PAMPS_DB__uri in the environment)?",
+    f"SECURITY__secret_keys={NOT_SHOWN}": "security.secret_keys: there is no such setting "
+    "(found in PAMPS_SECURITY__secret_keys); "
+    "did you mean security.secret_key (PAMPS_SECURITY__secret_key in the environment)?",
+    f"DB__uri=mysql://ada:{NOT_SHOWN}@db/pamps": "db.uri: should be "
+    "postgresql://user:password@host:port/name, or empty; "
+    "found (35 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
+    f"DB__uri=postgresql://ada:{NOT_SHOWN}@db:x/pamps": "db.uri: should be "
+    "postgresql://user:password@host:port/name, or empty; found (42 characters, not shown) in PAMPS_DB__uri; "
+    "set it in .secrets.toml or as PAMPS_DB__uri",
+    f"TEST_DB__uri=ada:{NOT_SHOWN}": "test_db.uri: should be postgresql://user:password@host:port/name, or empty; "
+    "found (18 characters, not shown) in PAMPS_TEST_DB__uri; set it in .secrets.toml or as PAMPS_TEST_DB__uri",
+    f"SECURITY__secret_key={NOT_SHOWN}": "security.secret_key: needs at least 32 characters (`openssl rand -base64 48` "
+    "makes one), and this one has 14; found in PAMPS_SECURITY__secret_key; "
+    "set it in .secrets.toml or as PAMPS_SECURITY__secret_key",
+    f"SECURITY__secret_key__old={NOT_SHOWN}": "security.secret_key: input should be a valid string; "
+    "found (25 characters, not shown) in PAMPS_SECURITY__secret_key__old; "
+    "set it in .secrets.toml or as PAMPS_SECURITY__secret_key",
+    f"SECURITY={NOT_SHOWN}": "security: is a section, not a setting; security.secret_key is one of its settings; "
+    "found (14 characters, not shown) in PAMPS_SECURITY; set it in .secrets.toml or as PAMPS_SECURITY__secret_key",
+    f"SECURITY__secret_key=@int {NOT_SHOWN}": "what stands after the @ in PAMPS_SECURITY__secret_key "
+    "can't be converted",
+    "SECURITY__secret_key=@read_file /nowhere/key": "what stands after the @ in PAMPS_SECURITY__secret_key "
+    "can't be found out: File /nowhere/key does not exist and no default value provided.",
+}
+
+
+@pytest.mark.parametrize(("given", "line"), BAD.items(), ids=BAD)
+def test_a_bad_variable_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, line: str) -> None:
+    name, _, value = given.partition("=")
+    monkeypatch.setenv(f"PAMPS_{name}", value)
+    assert refused(tmp_path) == line
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('[server]\nport = "80"')
+    assert refused(tmp_path) == (
+        "server.port: input should be a valid integer; found '80' in ./settings.toml; "
+        "set it in settings.toml or as PAMPS_SERVER__port"
+    )
+    (tmp_path / ".secrets.toml").write_text("[server]\nport = 80\nprot = 80")
+    assert refused(tmp_path) == (
+        "server.prot: there is no such setting (found in ./.secrets.toml); "
+        "did you mean server.port (PAMPS_SERVER__port in the environment)?"
+    )
+
+
+def test_two_settings_have_to_go_together(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("[security]\nargon2_lanes = 4\nargon2_memory = 31")
+    assert refused(tmp_path) == (
+        "security.argon2_memory: 31 is less than 8 for each of argon2_lanes, 4 (in ./settings.toml); "
+        "found in ./settings.toml; set it in settings.toml or as PAMPS_SECURITY__argon2_memory"
+    )
+
+
+def test_two_variables_that_differ_in_case_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAMPS_SERVER__port", "1")
+    monkeypatch.setenv("PAMPS_SERVER__PORT", "2")
+    assert refused(tmp_path) in (
+        "PAMPS_SERVER__port and PAMPS_SERVER__PORT are both in the environment, and are the same setting",
+        "PAMPS_SERVER__PORT and PAMPS_SERVER__port are both in the environment, and are the same setting",
+    )
+
+
+@pytest.mark.parametrize("name", ["settings.toml", ".secrets.toml"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f"[security]\nsecret_key = {NOT_SHOWN}")
+    assert refused(tmp_path) == f"./{name} isn't TOML: Invalid value (at line 2, column 14)"
+    (tmp_path / name).write_bytes(b"[security]\nissuer = '\xff'")
+    assert refused(tmp_path).startswith(f"./{name} isn't TOML: 'utf-8' codec can't decode byte 0xff in position 21")
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()
+    assert refused(tmp_path) == "./settings.toml can't be read: Is a directory"
+
+
+def production(directory: Path, key: str) -> Path:
+    (directory / "settings.toml").write_text("env = 'production'")
+    (directory / ".secrets.toml").write_text(f"[security]\nsecret_key = '{key}'" if key else "")
+    return directory
+
+
+def test_production_accepts_a_strong_secret(tmp_path: Path) -> None:
+    settings = load_settings(production(tmp_path, STRONG_SECRET))
+    assert (settings.env, settings.security.secret_key) == ("production", STRONG_SECRET)
+
+
+def test_production_refuses_to_go_without_a_secret(tmp_path: Path) -> None:
+    assert refused(production(tmp_path, "")) == (
+        "security.secret_key: production needs one (`openssl rand -base64 48` makes one), and this one is empty; "
+        "found in default.toml; set it in .secrets.toml or as PAMPS_SECURITY__secret_key"
+    )
+
+
+def test_a_short_secret_is_refused_everywhere(tmp_path: Path) -> None:
+    line = refused(production(tmp_path, STRONG_SECRET[:31]))
+    assert line == (
+        "security.secret_key: needs at least 32 characters (`openssl rand -base64 48` makes one), and this one has 31; "
+        "found in ./.secrets.toml; set it in .secrets.toml or as PAMPS_SECURITY__secret_key"
+    )
+    (tmp_path / "settings.toml").unlink()
+    assert refused(tmp_path) == line
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a" * 40,
+        "0123456789" * 4,
+        "change-me-" + STRONG_SECRET,
+        "My-Very-SECRET-Key-" + STRONG_SECRET,
+        "example" + STRONG_SECRET,
+        "x7" * 20,
+    ],
+)
+def test_production_refuses_an_example(tmp_path: Path, key: str) -> None:
+    assert refused(production(tmp_path, key)) == (
+        "security.secret_key: looks like an example, not like a secret (`openssl rand -base64 48` makes one); "
+        "found in ./.secrets.toml; set it in .secrets.toml or as PAMPS_SECURITY__secret_key"
+    )
+
+
+def test_a_bad_setting_ends_the_command_with_one_line(tmp_path: Path) -> None:
+    done = pamps("serve", cwd=tmp_path, env=environment(server__port="eighty"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "server.port: input should be a valid integer; found 'eighty' in PAMPS_server__port; "
+        "set it in settings.toml or as PAMPS_SERVER__port\n"
+    )

@@ -1,0 +1,171 @@
+"""`pamps serve`: its address, its processes, its signals, and the embedded database under it."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from pamps.serve import NOT_HERE, listen
+from tests.checkout import ROOT
+from tests.commands import Commands
+from tests.processes import serving, short_folder, until
+from tests.terminal import terminal
+
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+COULD_NOT_START = "a server process could not start; what it said stands above\n"
+
+
+@pytest.fixture
+def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
+    return Commands(uri, tmp_path)
+
+
+@pytest.fixture
+def embedded() -> Iterator[Commands]:
+    """On an embedded database, which isn't there yet."""
+    with short_folder() as folder:
+        home = folder / "home"
+        home.mkdir()
+        commands = Commands("", home)
+        commands.settings["db__embedded_dir"] = folder / "db"
+        yield commands
+
+
+@pytest.fixture
+def own_source(pamps: Commands) -> Commands:
+    """With a copy of the source that may be changed."""
+    shutil.copytree(ROOT / "pamps", pamps.folder / "pamps", ignore=shutil.ignore_patterns("__pycache__"))
+    return pamps
+
+
+def with_own_source(pamps: Commands) -> dict[str, str]:
+    return pamps.environment() | {"PYTHONPATH": str(pamps.folder)}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_in_flight_is_finished_before_the_server_ends(pamps: Commands, workers: str) -> None:
+    with serving(pamps.folder, pamps.environment(), "--workers", workers) as server, ThreadPoolExecutor() as threads:
+        ada = server.register("ada")
+        with closing(psycopg2.connect(pamps.uri)) as connection, connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE post")
+            answer = threads.submit(server.publish, ada, "not cut off")
+            until(lambda: pamps.sql(WAITING))
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_until(lambda: "Shutting down" in server.output)
+            assert not answer.done()
+        assert answer.result().status_code == 201
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.output
+    assert pamps.sql("SELECT text FROM post") == [("not cut off",)]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2"), ("--reload",)])
+def test_ctrl_c_ends_it_quietly_even_while_it_starts(pamps: Commands, arguments: tuple[str, ...]) -> None:
+    with terminal("serve", "--port", "0", *arguments, cwd=pamps.folder, env=pamps.environment()) as there:
+        there.shows("the first user")
+        if not arguments:
+            there.shows("Application startup complete")
+        there.type("\x03")
+        assert there.end() == 0
+        assert "Traceback" not in there.screen
+
+
+def test_a_port_that_is_taken_is_one_line_and_costs_nobody_a_database(pamps: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = pamps.refused("serve", "--port", str(port), db__uri="", db__embedded_dir=pamps.folder / "db")
+    assert said == f"can't listen on 127.0.0.1 port {port}: address already in use; --host and --port name another"
+    assert list(pamps.folder.iterdir()) == []
+
+
+def test_an_address_of_another_machine_is_one_line(pamps: Commands) -> None:
+    assert pamps.refused("serve", "--host", "192.0.2.1") == (
+        "can't listen on 192.0.2.1 port 8000: cannot assign requested address; --host and --port name another"
+    )
+
+
+def test_a_port_that_cannot_be_is_a_wrong_command_line(pamps: Commands) -> None:
+    assert pamps.refused("serve", "--port", "65536", code=2).startswith("Invalid value for '--port': ")
+
+
+def test_it_listens_at_every_address_of_a_name() -> None:
+    (probe,) = listen("127.0.0.1", 0)
+    port = probe.getsockname()[1]
+    probe.close()
+    sockets = listen("localhost", port)
+    try:
+        for family, _, _, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
+            with socket.socket(family) as client:
+                # There may be no IPv6 here, and localhost still stands for its address.
+                assert client.connect_ex(address) in (0, *NOT_HERE)
+        assert socket.AF_INET in [each.family for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def test_all_server_processes_and_commands_share_the_embedded_database(embedded: Commands) -> None:
+    directory = embedded.settings["db__embedded_dir"]
+    with serving(embedded.folder, embedded.environment(), "--workers", "2") as server:
+        server.wait_until(lambda: server.output.count("Application startup complete") == 2)
+        assert f"  the data        {directory}\n" in server.output
+        added = embedded("adduser", "ada@example.com", "ada", "correct horse battery")
+        assert added == "Added user 1: ada, ada@example.com\n"
+        assert {server.get("/user/ada/").status_code for _ in range(20)} == {200}
+        assert (directory / "data/postmaster.pid").exists()
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+    assert not (directory / "data/postmaster.pid").exists()
+    assert "\tada\t" in embedded("user-list")  # which starts it for its own time
+    assert not (directory / "data/postmaster.pid").exists()
+
+
+def test_an_embedded_database_that_is_killed_comes_back_with_the_next_command(embedded: Commands) -> None:
+    directory = embedded.settings["db__embedded_dir"]
+    with serving(embedded.folder, embedded.environment()) as server:
+        pid = int((directory / "data/postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        server.wait_until(lambda: server.status("/post/") == 503)
+        answer = server.get("/post/")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["code"] == "database-unavailable"
+        embedded("user-list")
+        assert server.status("/post/") == 200  # the command has gone, and the server is there to keep it up
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+    assert not (directory / "data/postmaster.pid").exists()
+
+
+def test_closing_the_terminal_stops_the_server_and_its_database(embedded: Commands) -> None:
+    directory = embedded.settings["db__embedded_dir"]
+    with terminal("serve", "--port", "0", cwd=embedded.folder, env=embedded.environment()) as there:
+        there.shows("Application startup complete")
+        assert (directory / "data/postmaster.pid").exists()
+        there.hang_up()
+        there.process.wait(30)
+    assert not (directory / "data/postmaster.pid").exists()
+
+
+def test_a_change_of_the_source_starts_it_again(own_source: Commands) -> None:
+    with serving(own_source.folder, with_own_source(own_source), "--reload") as server:
+        version = own_source.folder / "pamps/__init__.py"
+        version.write_text(version.read_text().replace('__version__ = "', '__version__ = "changed-'))
+        server.wait_until(lambda: server.get("/openapi.json").json()["info"]["version"].startswith("changed-"))
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_process_that_cannot_start_ends_it_all(own_source: Commands, workers: str) -> None:
+    with (own_source.folder / "pamps/app.py").open("a") as app:
+        app.write('\n\n@asynccontextmanager\nasync def lifespan(app):\n    raise RuntimeError("no")\n    yield\n')
+    with serving(own_source.folder, with_own_source(own_source), "--workers", workers, ready=False) as server:
+        assert server.process.wait(60) == 1
+        assert server.output.endswith(COULD_NOT_START)

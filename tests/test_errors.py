@@ -1,0 +1,172 @@
+"""Every error that the API can answer, provoked."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlalchemy import Engine, text
+
+from pamps import db, errors, startup
+from pamps.app import create_app
+from pamps.config import Settings
+from pamps.errors import PampsError
+from pamps.models.problem import Problem
+from tests.api import Api, Signed, problem
+from tests.factories import PASSWORD, World
+from tests.forge import claims, signed
+from tests.tables import unchanged
+
+NOBODY_LISTENS = "postgresql://pamps:secret@127.0.0.1:1/pamps"
+AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError}
+# Those with a code of their own; the others are only there to be inherited from.
+KINDS: set[type[PampsError]] = {
+    kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)
+}
+
+
+class Scene(NamedTuple):
+    """ada, who asks, is user 1 in session 1; bob is user 2, post 1 is his."""
+
+    api: Api
+    ada: Signed
+    settings: Settings
+    engine: Engine
+    new_database: Callable[[], str]
+
+    def elsewhere(self, **changes: Any) -> TestClient:
+        """The service with another setting of the database."""
+        changed = self.settings.model_copy(update={"db": self.settings.db.model_copy(update=changes)})
+        return Api(create_app(changed))
+
+    def register(self, **changes: str) -> Response:
+        ada = {"email": "new@example.com", "username": "new", "password": PASSWORD}
+        return self.api.post("/user/", json={**ada, **changes})
+
+
+@pytest.fixture
+def scene(api: Api, world: World, settings: Settings, engine: Engine, new_database: Callable[[], str]) -> Scene:
+    ada, bob = world.user("ada"), world.user("bob")
+    world.post(by=bob)
+    return Scene(api, api.as_(world.sign_in(ada)[0]), settings, engine, new_database)
+
+
+def unavailable(scene: Scene) -> Response:
+    with scene.elsewhere(uri=NOBODY_LISTENS) as api:
+        return api.get("/post/")
+
+
+def busy(scene: Scene) -> Response:
+    with scene.elsewhere(statement_timeout=0.1) as api, scene.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE post IN ACCESS EXCLUSIVE MODE"))
+        return api.get("/post/")
+
+
+def behind(scene: Scene) -> Response:
+    with scene.elsewhere(uri=scene.new_database()) as api:
+        return api.get("/post/")
+
+
+def a_mistake_of_ours(scene: Scene) -> Response:
+    """A rule in the database that the service has no word for."""
+    uri = scene.new_database()
+    startup.migrate(uri)
+    engine = db.engine(uri)
+    with engine.begin() as connection:
+        connection.execute(text("""ALTER TABLE "user" ADD CONSTRAINT secret_rule CHECK (username <> 'new')"""))
+    engine.dispose()
+    app = create_app(scene.settings.model_copy(update={"db": scene.settings.db.model_copy(update={"uri": uri})}))
+    # No Api, which would find that the document does not list it.
+    with TestClient(app, raise_server_exceptions=False) as client:
+        return client.post("/user/", json={"email": "new@example.com", "username": "new", "password": PASSWORD})
+
+
+def too_large(scene: Scene) -> Response:
+    return scene.ada.post("/post/", json={"text": "x" * 1_000_000})
+
+
+PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
+    PampsError: a_mistake_of_ours,
+    errors.MalformedBody: lambda scene: scene.ada.post(
+        "/post/", content=b"{", headers={"Content-Type": "application/json"}
+    ),
+    errors.UnsupportedGrant: lambda scene: scene.api.post(
+        "/token", data={"username": "ada", "password": PASSWORD, "grant_type": "implicit"}
+    ),
+    errors.NotSignedIn: lambda scene: scene.api.get("/user/me/"),
+    errors.InvalidToken: lambda scene: scene.api.as_("garbled").get("/user/me/"),
+    errors.TokenExpired: lambda scene: scene.api.as_(signed(claims(exp=0))).get("/user/me/"),
+    errors.SessionEnded: lambda scene: scene.api.as_(signed(claims(sid=5))).get("/user/me/"),
+    errors.WrongCredentials: lambda scene: scene.api.post("/token", data={"username": "ada", "password": "wrong"}),
+    errors.NotTheAuthor: lambda scene: scene.ada.patch("/post/1/", json={"text": "mine now"}),
+    errors.WrongPassword: lambda scene: scene.ada.delete("/user/me/", json={"password": "wrong"}),
+    errors.NotFound: lambda scene: scene.api.get("/nothing"),
+    errors.UserNotFound: lambda scene: scene.api.get("/user/nobody/"),
+    errors.PostNotFound: lambda scene: scene.api.get("/post/2/"),
+    errors.ParentNotFound: lambda scene: scene.ada.post("/post/", json={"text": "What?", "parent_id": 2}),
+    errors.SessionNotFound: lambda scene: scene.ada.delete("/user/me/sessions/2/"),
+    errors.MethodNotAllowed: lambda scene: scene.ada.put("/post/1/", json={"text": "x"}),
+    errors.UsernameTaken: lambda scene: scene.register(username="ADA"),
+    errors.UsernameReserved: lambda scene: scene.register(username="me"),
+    errors.EmailTaken: lambda scene: scene.register(email="ADA@example.com"),
+    errors.SelfFollow: lambda scene: scene.ada.post("/user/follow/ada/"),
+    errors.BodyTooLarge: too_large,
+    errors.UnsupportedMediaType: lambda scene: scene.ada.post("/post/", data={"text": "x"}),
+    errors.InvalidRequest: lambda scene: scene.ada.post("/post/", json={"text": ""}),
+    errors.DatabaseUnavailable: unavailable,
+    errors.DatabaseBusy: busy,
+    errors.SchemaBehind: behind,
+}
+
+
+def test_every_error_is_provoked_here() -> None:
+    assert set(PROVOKED) | AT_START_ONLY == KINDS
+    assert len({kind.code for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", PROVOKED, ids=lambda kind: kind.code)
+def test_an_error_is_a_problem_with_its_code_and_writes_nothing(scene: Scene, kind: type[PampsError]) -> None:
+    with unchanged(scene.engine):
+        response = PROVOKED[kind](scene)
+    assert problem(response) == (kind.status, kind.code)
+    body = Problem.model_validate(response.json())
+    assert (body.type, body.title) == (f"urn:pamps:problem:{kind.code}", kind.title)
+    assert body.detail
+    assert bool(body.errors) == (kind is errors.InvalidRequest)
+    assert {name: response.headers[name] for name in kind.headers} == kind.headers
+
+
+def test_a_mistake_of_ours_tells_nothing_of_our_insides(scene: Scene) -> None:
+    body = a_mistake_of_ours(scene).json()
+    assert body == {
+        "type": "urn:pamps:problem:internal-error",
+        "title": "Something went wrong on our side",
+        "status": 500,
+        "detail": "Something went wrong on our side",
+        "code": "internal-error",
+    }
+
+
+def test_an_invalid_request_says_where_and_what(scene: Scene) -> None:
+    response = scene.ada.post("/post/?x=1", json={"text": "", "parent_id": 0, "more": True})
+    assert [(one["loc"], one["type"]) for one in response.json()["errors"]] == [
+        (["body", "text"], "string_too_short"),
+        (["body", "parent_id"], "greater_than_equal"),
+        (["body", "more"], "extra_forbidden"),
+    ]
+    assert response.json()["detail"] == (
+        "body.text: String should have at least 1 character; "
+        "body.parent_id: Input should be greater than or equal to 1; "
+        "body.more: Extra inputs are not permitted"
+    )
+
+
+def test_malformed_json_says_where(scene: Scene) -> None:
+    for path in ("/post/", "/revoke_token"):
+        response = scene.ada.post(path, content=b'{"text": }', headers={"Content-Type": "application/json"})
+        assert problem(response) == (400, "malformed-body")
+        assert response.json()["detail"] in (
+            "the body is not JSON: Expecting value at 9",
+            "the body is not JSON: expected value at line 1 column 10",
+        )

@@ -1,0 +1,177 @@
+"""Changing one's profile, and leaving."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.api import Api, Signed, problem
+from tests.factories import PASSWORD, World
+from tests.tables import tables, unchanged
+
+
+@pytest.fixture
+def as_ada(api: Api, world: World) -> Signed:
+    ada = world.user("ada", name="Ada", avatar="https://example.com/a.png", bio="Hello.")
+    return api.as_(world.sign_in(ada)[0])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Ada 👩‍💻 Lovelace"),
+        ("name", "عائشة"),
+        ("avatar", "http://example.com/new.png"),
+        ("bio", "line\nline"),
+        ("bio", ""),
+        ("email", "new@example.com"),
+        ("email", "ADA@example.com"),
+        ("username", "lovelace"),
+        ("username", "ADA"),
+        ("name", None),
+        ("avatar", None),
+        ("bio", None),
+    ],
+)
+def test_what_is_sent_changes_and_the_rest_stays(as_ada: Signed, field: str, value: Any) -> None:
+    before = as_ada.get("/user/me/").json()
+    response = as_ada.patch("/user/me/", json={field: value})
+    assert response.status_code == 200
+    assert response.json() == {**before, field: value}
+    assert as_ada.get("/user/me/").json() == response.json()
+
+
+def test_everything_may_change_at_once(as_ada: Signed) -> None:
+    new = {"name": "N", "avatar": "https://n.example/", "bio": "B", "email": "n@example.com", "username": "n.n"}
+    assert {**as_ada.get("/user/me/").json(), **new} == as_ada.patch("/user/me/", json=new).json()
+
+
+def test_an_empty_change_changes_nothing(as_ada: Signed, engine: Engine) -> None:
+    with unchanged(engine):
+        assert as_ada.patch("/user/me/", json={}).json() == as_ada.get("/user/me/").json()
+
+
+def test_a_new_username_is_the_one_to_sign_in_with(api: Api, as_ada: Signed) -> None:
+    as_ada.patch("/user/me/", json={"username": "lovelace"})
+    assert problem(api.post("/token", data={"username": "ada", "password": PASSWORD})) == (401, "wrong-credentials")
+    assert api.post("/token", data={"username": "lovelace", "password": PASSWORD}).status_code == 200
+    assert problem(api.get("/user/ada/")) == (404, "user-not-found")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"username": "BOB"}, "username-taken"),
+        ({"email": "BOB@example.com"}, "email-taken"),
+        ({"username": "me"}, "username-reserved"),
+        ({"username": "Settings"}, "username-reserved"),
+    ],
+)
+def test_what_is_anothers_or_reserved_is_refused(
+    as_ada: Signed, world: World, engine: Engine, change: dict[str, str], code: str
+) -> None:
+    world.user("bob")
+    with unchanged(engine):
+        assert problem(as_ada.patch("/user/me/", json={"name": "New", **change})) == (409, code)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"username": None},
+        {"email": None},
+        {"username": "a"},
+        {"username": "123"},
+        {"email": "nothing"},
+        {"name": ""},
+        {"name": " \n "},
+        {"name": "n" * 101},
+        {"avatar": "no address"},
+        {"bio": "b" * 501},
+        {"bio": 1},
+        {"id": 5},
+        {"password": "a new password"},
+        {"post_count": 100},
+        {"created_at": "2020-01-01T00:00:00Z"},
+    ],
+)
+def test_an_unfit_change_is_refused_whole(as_ada: Signed, engine: Engine, change: dict[str, Any]) -> None:
+    with unchanged(engine):
+        response = as_ada.patch("/user/me/", json={"name": "New", **change})
+    assert problem(response) == (422, "invalid-request")
+    assert {error["loc"][1] for error in response.json()["errors"]} == set(change)
+
+
+def test_changing_is_for_the_signed_in(api: Api, as_ada: Signed, engine: Engine) -> None:
+    with unchanged(engine):
+        assert problem(api.patch("/user/me/", json={"name": "New"})) == (401, "not-signed-in")
+
+
+def test_a_change_shows_in_what_one_wrote(as_ada: Signed, world: World, api: Api) -> None:
+    post = as_ada.post("/post/", json={"text": "Hello"}).json()
+    as_ada.patch("/user/me/", json={"username": "lovelace", "name": "A. L."})
+    author = api.get(f"/post/{post['id']}/").json()["user"]
+    assert (author["username"], author["name"]) == ("lovelace", "A. L.")
+
+
+def leave(who: Signed, **body: Any) -> Any:
+    return who.delete("/user/me/", json=body)
+
+
+def test_who_leaves_is_gone_with_all_they_wrote(api: Api, world: World, engine: Engine) -> None:
+    ada, bob = world.user("ada"), world.user("bob")
+    theirs, mine = world.post(by=bob), world.post(by=ada)
+    world.post(by=ada, parent=theirs)
+    world.like(ada, theirs)
+    world.like(bob, mine)
+    world.follow(ada, bob)
+    world.follow(bob, ada)
+    token, refresh = world.sign_in(ada)
+
+    response = leave(api.as_(token), password=PASSWORD)
+    assert (response.status_code, response.content) == (204, b"")
+
+    left = tables(engine)
+    assert (len(left["user"]), len(left["post"]), left["social"], left["like"], left["session"]) == (1, 1, [], [], [])
+    bobs = api.get("/user/bob/").json()
+    assert (bobs["follower_count"], bobs["following_count"], bobs["post_count"]) == (0, 0, 1)
+    post = api.get(f"/post/{theirs.id}/").json()
+    assert (post["like_count"], post["reply_count"], post["replies"]) == (0, 0, [])
+    assert problem(api.get("/user/ada/")) == (404, "user-not-found")
+    assert problem(api.as_(token).get("/user/me/")) == (401, "session-ended")
+    assert problem(api.post("/refresh_token", json={"refresh_token": refresh.text})) == (401, "session-ended")
+    assert problem(api.post("/token", data={"username": "ada", "password": PASSWORD})) == (401, "wrong-credentials")
+
+
+def test_a_post_of_one_who_left_stays_as_a_tombstone_while_others_reply_under_it(api: Api, world: World) -> None:
+    ada, bob = world.user("ada"), world.user("bob")
+    root = world.post(by=ada, text="mine")
+    reply = world.post(by=bob, text="stays", parent=root)
+    assert leave(api.as_(world.sign_in(ada)[0]), password=PASSWORD).status_code == 204
+    thread = api.get(f"/post/{reply.id}/thread/").json()
+    assert [(post["text"], post["user"], post["deleted"]) for post in thread["ancestors"]] == [("", None, True)]
+    assert thread["post"]["text"] == "stays"
+
+
+def test_the_name_of_one_who_left_is_free(api: Api, as_ada: Signed) -> None:
+    leave(as_ada, password=PASSWORD)
+    again = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    response = api.post("/user/", json=again)
+    assert (response.status_code, response.json()["id"]) == (201, 2)
+
+
+@pytest.mark.parametrize("password", ["", "wrong", PASSWORD.upper(), f"{PASSWORD} ", f"{PASSWORD}\0", "\0"])
+def test_who_leaves_proves_it_by_the_password(as_ada: Signed, engine: Engine, password: str) -> None:
+    with unchanged(engine):
+        assert problem(leave(as_ada, password=password)) == (403, "wrong-password")
+
+
+@pytest.mark.parametrize("body", [{}, {"password": None}, {"password": 1}, {"password": "p" * 257}])
+def test_leaving_takes_a_password(as_ada: Signed, engine: Engine, body: dict[str, Any]) -> None:
+    with unchanged(engine):
+        assert problem(leave(as_ada, **body)) == (422, "invalid-request")
+
+
+def test_leaving_is_for_the_signed_in(api: Api, as_ada: Signed, engine: Engine) -> None:
+    with unchanged(engine):
+        assert problem(api.request("DELETE", "/user/me/", json={"password": PASSWORD})) == (401, "not-signed-in")

@@ -1,0 +1,254 @@
+"""The statements: each is one that the database understands, and a request runs one, but for a few named here."""
+
+import asyncio
+import json
+import pkgutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.connection import LoggedQuery
+
+from pamps import queries
+from pamps.app import create_app
+from pamps.config import Settings
+from pamps.db import Statement, asyncpg_uri
+from pamps.models import User
+from pamps.routes.health import revision
+from pamps.routing import Route
+from tests.api import Api
+from tests.factories import PASSWORD, World
+
+# A value for each parameter that any statement has.
+VALUES: dict[str, Any] = {
+    **dict.fromkeys(("id", "viewer", "session", "user_id", "parent_id", "limit", "cursor_id"), 7),
+    **dict.fromkeys(("username", "email", "login", "text", "q", "name", "avatar", "bio", "password_hash", "seen"), "x"),
+    **dict.fromkeys(("family_hash", "token_hash", "new_token_hash"), b"x"),
+    **dict.fromkeys(("cursor_date", "expires_at"), datetime(2026, 1, 1, tzinfo=UTC)),
+    **dict.fromkeys(("user_agent", "ip"), "x"),
+    "changes": "{}",
+}
+
+
+def every_statement() -> dict[str, Statement]:
+    found = {"health.revision": revision}
+    for module in pkgutil.iter_modules(queries.__path__):
+        for name, value in vars(import_module(f"pamps.queries.{module.name}")).items():
+            if isinstance(value, Statement) and value not in found.values():
+                found[f"{module.name}.{name}"] = value
+    return found
+
+
+STATEMENTS = every_statement()
+every = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+
+
+def test_the_statements_are_found() -> None:
+    assert {"post.publish", "like.unlike", "thread.thread", "user.follow", "session.refresh"} < STATEMENTS.keys()
+    assert len(STATEMENTS) > 35
+
+
+@asynccontextmanager
+async def connected(uri: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(asyncpg_uri(uri))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@every
+def test_the_database_understands_it_and_it_is_one(uri: str, statement: Statement) -> None:
+    """What is more than one statement, or has a parameter of no known type, can't be prepared."""
+
+    async def prepared() -> tuple[int, list[str]]:
+        async with connected(uri) as connection:
+            found = await connection.prepare(statement.sql)
+            return len(found.get_parameters()), [column.name for column in found.get_attributes()]
+
+    parameters, columns = asyncio.run(prepared())
+    assert parameters == len(statement.order)
+    assert columns
+
+
+@every
+def test_it_reads_no_whole_table(uri: str, statement: Statement) -> None:
+    """Where there is an index, a plan that must avoid whole tables finds it."""
+
+    async def planned() -> Any:
+        async with connected(uri) as connection:
+            await connection.execute("SET enable_seqscan = off")
+            found = await connection.prepare(statement.sql)
+            return await found.explain(*statement.arguments({name: VALUES[name] for name in statement.names}))
+
+    read = whole_tables(asyncio.run(planned()))
+    assert read - {"alembic_version"} == set()
+
+
+def whole_tables(plan: Any) -> set[str]:
+    """The tables that a plan reads from end to end."""
+    if isinstance(plan, list):
+        return set[str]().union(*map(whole_tables, plan))
+    if not isinstance(plan, dict):
+        return set()
+    own = {plan["Relation Name"]} if plan.get("Node Type") == "Seq Scan" else set()
+    return own.union(*map(whole_tables, plan.values()))
+
+
+@every
+def test_it_knows_the_names_of_its_parameters(statement: Statement) -> None:
+    right = {name: VALUES[name] for name in statement.names}
+    assert statement.arguments(right) == [VALUES[name] for name in statement.order]
+    with pytest.raises(TypeError, match="unknown"):
+        statement.arguments({**right, "unknown": 1})
+    for name in right:
+        with pytest.raises(TypeError, match=name):
+            statement.arguments({other: value for other, value in right.items() if other != name})
+
+
+# How many statements each route runs, and a request to each. `{me}` is the session that asks, `{refresh}` its token.
+
+JSON = {"json": {"text": "Hello!"}}
+ONE_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("GET", "/post/"): ("/post/?cursor=5", {}),
+    ("POST", "/post/"): ("/post/", {"json": {"text": "Hello!", "parent_id": 1}}),
+    ("GET", "/post/user/{username}/"): ("/post/user/ada/", {}),
+    ("GET", "/post/likes/{username}/"): ("/post/likes/ada/", {}),
+    ("GET", "/post/{id}/"): ("/post/1/", {}),
+    ("GET", "/post/{id}/replies/"): ("/post/1/replies/", {}),
+    ("GET", "/post/{id}/thread/"): ("/post/1/thread/", {}),
+    ("PATCH", "/post/{id}/"): ("/post/1/", JSON),
+    ("DELETE", "/post/{id}/"): ("/post/1/", {}),
+    ("POST", "/post/{id}/like/"): ("/post/1/like/", {}),
+    ("DELETE", "/post/{id}/like/"): ("/post/1/like/", {}),
+    ("GET", "/post/{id}/likes/"): ("/post/1/likes/", {}),
+    ("GET", "/user/"): ("/user/?q=a", {}),
+    ("POST", "/user/"): ("/user/", {"json": {"email": "eve@example.com", "username": "eve", "password": PASSWORD}}),
+    ("GET", "/user/timeline/"): ("/user/timeline/", {}),
+    ("GET", "/user/me/"): ("/user/me/", {}),
+    ("PATCH", "/user/me/"): ("/user/me/", {"json": {"name": "Ada", "bio": None}}),
+    ("GET", "/user/me/sessions/"): ("/user/me/sessions/", {}),
+    ("DELETE", "/user/me/sessions/{id}/"): ("/user/me/sessions/1/", {}),
+    ("POST", "/user/follow/{id}/"): ("/user/follow/bob/", {}),
+    ("DELETE", "/user/follow/{id}/"): ("/user/follow/2/", {}),
+    ("GET", "/user/{username}/"): ("/user/bob/", {}),
+    ("GET", "/user/{username}/followers/"): ("/user/bob/followers/", {}),
+    ("GET", "/user/{username}/following/"): ("/user/bob/following/", {}),
+    ("POST", "/refresh_token"): ("/refresh_token", {"json": {"refresh_token": "{refresh}"}}),
+    ("POST", "/revoke_token"): ("/revoke_token", {"json": {"token": "{refresh}"}}),
+    ("GET", "/readyz"): ("/readyz", {}),
+}
+# Passwords are hashed outside of the database, between what reads the known hash and what acts on it.
+TWO_STATEMENTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("POST", "/token"): ("/token", {"data": {"username": "ada", "password": PASSWORD}}),
+    ("PUT", "/user/me/password/"): (
+        "/user/me/password/",
+        {"json": {"current_password": PASSWORD, "new_password": "another password"}},
+    ),
+    ("DELETE", "/user/me/"): ("/user/me/", {"json": {"password": PASSWORD}}),
+}
+NO_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("GET", path): (path, {}) for path in ("/", "/livez", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
+}
+REQUESTS = [
+    pytest.param(method, url, options, count, id=f"{method} {path}")
+    for count, requests in enumerate((NO_STATEMENT, ONE_STATEMENT, TWO_STATEMENTS))
+    for (method, path), (url, options) in requests.items()
+]
+
+
+class Counted:
+    """The service on a single connection whose statements are counted."""
+
+    def __init__(self, api: Api):
+        self.api = api
+        self.log: list[str] = []
+        self.on_loop(self.listen)
+
+    async def listen(self) -> None:
+        pool = await self.api.application.state.database.open()
+        async with pool.acquire() as connection:
+            connection.add_query_logger(self.heard)
+
+    def heard(self, query: LoggedQuery) -> None:
+        # A patient statement has a timeout of its own, and so a transaction around it.
+        if not query.query.startswith(("BEGIN", "SET LOCAL", "COMMIT")):
+            self.log.append(query.query)
+
+    def on_loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self.api.portal
+        self.api.portal.call(work)
+
+
+@pytest.fixture(scope="module")
+def counted(settings: Settings) -> Iterator[Counted]:
+    alone = settings.model_copy(update={"db": settings.db.model_copy(update={"pool_min_size": 1, "pool_size": 1})})
+    with Api(create_app(alone)) as api:
+        yield Counted(api)
+
+
+@pytest.fixture
+def ada(world: World) -> User:
+    ada, bob = world.user("ada"), world.user("bob")
+    post = world.post(by=ada)
+    world.post(by=bob, parent=post)
+    world.like(bob, post)
+    world.follow(ada, bob)
+    return ada
+
+
+def test_every_route_is_counted(running: Api) -> None:
+    routes = {
+        (method, route.path)
+        for route in running.application.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+    }
+    assert {*ONE_STATEMENT, *TWO_STATEMENTS, *NO_STATEMENT} == routes
+
+
+@pytest.mark.parametrize(("method", "url", "options", "count"), REQUESTS)
+def test_a_request_runs_so_many_statements(
+    counted: Counted, world: World, ada: User, method: str, url: str, options: dict[str, Any], count: int
+) -> None:
+    access_token, refresh_token = world.sign_in(ada)
+    options = json.loads(json.dumps(options).replace("{refresh}", refresh_token.text))
+    counted.log.clear()
+    response = counted.api.as_(access_token).request(method, url, **options)
+    assert response.is_success, response.text
+    assert len(counted.log) == count, counted.log
+
+
+def test_what_is_refused_by_its_form_or_its_token_runs_no_statement(counted: Counted, ada: User) -> None:
+    counted.log.clear()
+    assert counted.api.post("/post/", json={"text": "x"}).status_code == 401
+    assert counted.api.as_("forged").get("/post/").status_code == 401
+    assert counted.api.get("/post/0/").status_code == 422
+    assert counted.log == []
+
+
+def test_what_the_database_refuses_runs_one_statement(counted: Counted, world: World, ada: User) -> None:
+    as_ada = counted.api.as_(world.sign_in(ada)[0])
+    for refused in (
+        partial(as_ada.get, "/post/99/"),
+        partial(as_ada.delete, "/post/2/"),
+        partial(as_ada.post, "/post/", json={"text": "x", "parent_id": 99}),
+        partial(as_ada.post, "/user/follow/ada/"),
+    ):
+        counted.log.clear()
+        assert refused().status_code in (403, 404, 409)
+        assert len(counted.log) == 1
+
+
+def test_a_sign_in_with_a_hash_of_old_runs_three(counted: Counted, world: World) -> None:
+    """The third replaces the hash by one of today's kind."""
+    bcrypt = world.passwords.context.handler("bcrypt").using(rounds=4).hash(PASSWORD)
+    world.user("old", password_hash=bcrypt)
+    counted.log.clear()
+    assert counted.api.post("/token", data={"username": "old", "password": PASSWORD}).status_code == 200
+    assert len(counted.log) == 3
