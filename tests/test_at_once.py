@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
+from pamps.queries import user as users
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.tables import tables
@@ -136,4 +138,19 @@ def test_no_sign_in_outlives_its_account(api: Api, world: World, engine: Engine)
         stranger = lock.hold(api.post, "/token", data={"username": "ada", "password": PASSWORD})
     assert gone.result().status_code == 204
     assert problem(stranger.result()) == (401, "wrong-credentials")
+    assert tables(engine)["session"] == []
+
+
+def test_no_sign_in_by_the_old_password_outlives_an_operators_change_of_it(
+    api: Api, world: World, engine: Engine
+) -> None:
+    world.user("ada")
+    database, portal = api.application.state.database, api.portal
+    assert portal is not None
+    set_password = partial(database.row, users.set_password, username="ada", password_hash="another")
+    with locked(engine, NO_USE_OF_USER_1) as lock:
+        stranger = lock.hold(api.post, "/token", data={"username": "ada", "password": PASSWORD})
+        changed = lock.hold(portal.call, set_password)
+    assert changed.result() is not None
+    assert stranger.result().status_code in (200, 401)
     assert tables(engine)["session"] == []

@@ -16,7 +16,7 @@ import typer
 
 from benchmarks import load, processes
 from benchmarks.__main__ import chosen
-from benchmarks.cases import Request
+from benchmarks.case import Request
 from benchmarks.chart import chart
 from benchmarks.load import LoadError
 from benchmarks.measure import Measure

@@ -59,6 +59,16 @@ NO_JSON = [None, "text/plain", "application/x-www-form-urlencoded", "text/json",
 NO_FORM = [None, "text/plain", "application/json", "multipart/mixed", "application/x-www-form", ""]
 JSON_BY_OTHER_NAMES = ["application/json; charset=utf-8", "APPLICATION/JSON", "application/merge-patch+json"]
 
+FORMS = [b"%", b"&&&", b"=", b"\xff=\xff", b"%zz=%00", b"username", b"a=b;c=d", b"\0"]
+MULTIPART_FORMS = [
+    b"",
+    b"no boundary at all",
+    b"--x\r\n\r\n--x--",
+    b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nada',
+    b"\xff" * 100,
+    b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\xff\r\n--x--\r\n',
+]
+
 
 @pytest.fixture
 def as_ada(api: Api, world: World) -> Signed:
@@ -143,15 +153,13 @@ def test_a_nul_in_a_text_is_refused(as_ada: Signed, engine: Engine) -> None:
                         assert problem(response) == refusal, (operation, field, odd)
 
 
-@pytest.mark.parametrize("odd", [r"\ud800", r"\udc00\ud800", r"x\udfff"])
-def test_half_a_character_is_refused(as_ada: Signed, engine: Engine, odd: str) -> None:
+def test_half_a_character_is_refused(as_ada: Signed, engine: Engine) -> None:
     with unchanged(engine):
-        for operation in WITH_JSON:
-            for field in good(operation):
-                body = json.dumps({**good(operation), field: "ODD"}).replace("ODD", odd).encode()
-                assert problem(send(as_ada, operation, body))[0] in (400, 422), (operation, field)
-            body = json.dumps({**good(operation), "ODD": 1}).replace("ODD", odd).encode()
-            assert problem(send(as_ada, operation, body))[0] in (400, 422), operation
+        for operation, odd in product(WITH_JSON, [r"\ud800", r"\udc00\ud800", r"x\udfff"]):
+            changes: list[dict[str, Any]] = [{"ODD": 1}, *({field: "ODD"} for field in good(operation))]
+            for changed in changes:
+                body = json.dumps({**good(operation), **changed}).replace("ODD", odd).encode()
+                assert problem(send(as_ada, operation, body))[0] in (400, 422), (operation, changed)
 
 
 def test_a_body_of_another_media_type_is_refused(as_ada: Signed, engine: Engine) -> None:
@@ -166,34 +174,18 @@ def test_a_body_of_another_media_type_is_refused(as_ada: Signed, engine: Engine)
                 assert problem(response) == (415, "unsupported-media-type"), (operation, media_type)
 
 
-@pytest.mark.parametrize("media_type", JSON_BY_OTHER_NAMES)
-def test_json_goes_by_other_names_too(as_ada: Signed, media_type: str) -> None:
-    operation = Operation("PATCH", "/post/{id}/")
-    assert send(as_ada, operation, b'{"text": "changed"}', media_type).json()["text"] == "changed"
+def test_json_goes_by_other_names_too(as_ada: Signed) -> None:
+    for media_type in JSON_BY_OTHER_NAMES:
+        changed = send(as_ada, Operation("PATCH", "/post/{id}/"), b'{"text": "changed"}', media_type)
+        assert (changed.status_code, changed.json()["text"]) == (200, "changed")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"no boundary at all",
-        b"--x\r\n\r\n--x--",
-        b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nada',
-        b"\xff" * 100,
-        b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\xff\r\n--x--\r\n',
-    ],
-)
-@pytest.mark.parametrize("boundary", ["; boundary=x", ""])
-def test_a_garbled_multipart_form_is_refused(as_ada: Signed, engine: Engine, body: bytes, boundary: str) -> None:
+def test_a_garbled_form_is_refused(as_ada: Signed, engine: Engine) -> None:
     with unchanged(engine):
         for operation in WITH_FORM:
-            response = send(as_ada, operation, body, f"multipart/form-data{boundary}")
-            assert problem(response)[0] in (400, 422), operation
-
-
-@pytest.mark.parametrize("body", [b"%", b"&&&", b"=", b"\xff=\xff", b"%zz=%00", b"username", b"a=b;c=d", b"\0"])
-def test_a_garbled_form_is_refused(as_ada: Signed, engine: Engine, body: bytes) -> None:
-    with unchanged(engine):
-        for operation in WITH_FORM:
-            response = send(as_ada, operation, body, "application/x-www-form-urlencoded")
-            assert problem(response)[0] in (400, 422), operation
+            for body in FORMS:
+                response = send(as_ada, operation, body, "application/x-www-form-urlencoded")
+                assert problem(response)[0] in (400, 422), (operation, body)
+            for body, boundary in product(MULTIPART_FORMS, ["; boundary=x", ""]):
+                response = send(as_ada, operation, body, f"multipart/form-data{boundary}")
+                assert problem(response)[0] in (400, 422), (operation, body)

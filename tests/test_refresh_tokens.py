@@ -30,13 +30,11 @@ BENT: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("how", BENT)
-def test_a_garbled_refresh_token_is_refused_and_ends_nothing(
-    api: Api, token: RefreshToken, engine: Engine, how: str
-) -> None:
+def test_a_garbled_refresh_token_is_refused_and_ends_nothing(api: Api, token: RefreshToken, engine: Engine) -> None:
     with unchanged(engine):
-        response = api.post("/refresh_token", json={"refresh_token": BENT[how](token.text)})
-        assert problem(response) == (401, "invalid-token")
+        for how, bent in BENT.items():
+            response = api.post("/refresh_token", json={"refresh_token": bent(token.text)})
+            assert problem(response) == (401, "invalid-token"), how
 
 
 def test_a_made_up_refresh_token_is_of_no_session(api: Api, token: RefreshToken, engine: Engine) -> None:

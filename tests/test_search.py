@@ -17,32 +17,32 @@ def crowd(world: World) -> None:
     world.user("ivan", name="Иван")
 
 
+FOUND = [
+    ("zo", ["Zorro", "zoe"]),
+    ("ZO", ["Zorro", "zoe"]),
+    ("zoë", ["zoe"]),
+    ("ZOË ANG", ["zoe"]),
+    ("zoe\u0308", ["zoe"]),  # the same letter, written as two characters
+    ("ang", []),  # the start of the name, not of any word in it
+    ("adam", ["adam"]),
+    ("ádám_o", ["adam"]),
+    ("adam%", []),
+    ("_", []),
+    ("%", []),
+    ("100%", ["bob"]),
+    ("\\", []),
+    ("ليلى", ["layla"]),
+    ("😀", ["smile"]),
+    ("ИВА", ["ivan"]),
+    ("nobody", []),
+    ("zoe' OR 'a'='a", []),
+]
+
+
 @pytest.mark.usefixtures("crowd")
-@pytest.mark.parametrize(
-    ("q", "found"),
-    [
-        ("zo", ["Zorro", "zoe"]),
-        ("ZO", ["Zorro", "zoe"]),
-        ("zoë", ["zoe"]),
-        ("ZOË ANG", ["zoe"]),
-        ("zoe\u0308", ["zoe"]),  # the same letter, written as two characters
-        ("ang", []),  # the start of the name, not of any word in it
-        ("adam", ["adam"]),
-        ("ádám_o", ["adam"]),
-        ("adam%", []),
-        ("_", []),
-        ("%", []),
-        ("100%", ["bob"]),
-        ("\\", []),
-        ("ليلى", ["layla"]),
-        ("😀", ["smile"]),
-        ("ИВА", ["ivan"]),
-        ("nobody", []),
-        ("zoe' OR 'a'='a", []),
-    ],
-)
-def test_a_search_finds_how_a_username_or_a_name_begins(api: Api, q: str, found: list[str]) -> None:
-    assert [user["username"] for user in api.get("/user/", params={"q": q}).json()] == found
+def test_a_search_finds_how_a_username_or_a_name_begins(api: Api) -> None:
+    for q, found in FOUND:
+        assert [user["username"] for user in api.get("/user/", params={"q": q}).json()] == found, q
 
 
 @pytest.mark.usefixtures("crowd")
@@ -61,8 +61,8 @@ def test_a_search_tells_a_viewer_whom_they_follow(api: Api, world: World) -> Non
     assert [(user["username"], user["is_following"]) for user in found] == [("adele", True)]
 
 
-@pytest.mark.parametrize("q", ["", "q" * 101, "\0", "a\0b"])
-def test_an_unfit_search_is_refused(api: Api, q: str) -> None:
-    response = api.get("/user/", params={"q": q})
-    assert problem(response) == (422, "invalid-request")
-    assert response.json()["errors"][0]["loc"] == ["query", "q"]
+def test_an_unfit_search_is_refused(api: Api) -> None:
+    for q in ("", "q" * 101, "\0", "a\0b"):
+        response = api.get("/user/", params={"q": q})
+        assert problem(response) == (422, "invalid-request"), q
+        assert response.json()["errors"][0]["loc"] == ["query", "q"]

@@ -12,6 +12,7 @@ from pamps.models import Session, User
 from pamps.security import sign_access_token
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
+from tests.forge import garbled
 from tests.tables import tables, unchanged
 
 
@@ -73,9 +74,9 @@ def test_an_expired_session_is_not_refreshed(api: Api, ada: User, world: World, 
         assert problem(api.as_(access).get("/user/me/")) == (401, "session-ended")
 
 
-@pytest.mark.parametrize("body", [{}, {"refresh_token": None}, {"refresh_token": 1}, {"refresh_token": "t" * 2049}])
-def test_a_refresh_takes_a_refresh_token(api: Api, ada: User, body: dict[str, Any]) -> None:
-    assert problem(api.post("/refresh_token", json=body)) == (422, "invalid-request")
+def test_a_refresh_takes_a_refresh_token(api: Api) -> None:
+    for body in ({}, {"refresh_token": None}, {"refresh_token": 1}, {"refresh_token": "t" * 2049}):
+        assert problem(api.post("/refresh_token", json=body)) == (422, "invalid-request"), body
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
@@ -116,12 +117,15 @@ def test_revoking_works_with_an_access_token_that_has_expired(
     assert tables(engine)["session"] == []
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "x" * 86, "\0", "مرحبا", "t" * 8192])
-def test_revoking_what_is_no_token_is_well(api: Api, signed_in: dict[str, Any], engine: Engine, token: str) -> None:
+def test_revoking_what_is_no_token_is_well(api: Api, signed_in: dict[str, Any], engine: Engine) -> None:
     with unchanged(engine):
-        for body in ({"json": {"token": token}}, {"data": {"token": token}}):
-            response = api.post("/revoke_token", **body)  # type: ignore[arg-type]
-            assert (response.status_code, response.json()) == (200, {})
+        for token in ("", "x", "a.b.c", "x" * 86, "\0", "مرحبا", "t" * 8192, *garbled(signed_in["access_token"])):
+            if len(token) <= 8192:
+                as_json = api.post("/revoke_token", json={"token": token})
+                as_form = api.post("/revoke_token", data={"token": token})
+                assert (as_json.status_code, as_json.json()) == (as_form.status_code, as_form.json()) == (200, {}), (
+                    token
+                )
 
 
 def test_revoking_twice_is_well(api: Api, signed_in: dict[str, Any]) -> None:
@@ -129,26 +133,26 @@ def test_revoking_twice_is_well(api: Api, signed_in: dict[str, Any]) -> None:
         assert api.post("/revoke_token", json={"token": signed_in["refresh_token"]}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"json": {}},
-        {"json": {"token": None}},
-        {"json": {"token": 5}},
-        {"json": ["token"]},
-        {"json": {"token": "x", "more": "y"}},
-        {"json": {"token": "t" * 8193}},
-        {"data": {}, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
-        {"data": {"other": "x"}},
-        {"data": {"token": "t" * 8193}},
-        {"files": {"token": ("token.txt", "x")}},
-    ],
-)
-def test_revoking_takes_a_token(api: Api, signed_in: dict[str, Any], engine: Engine, body: dict[str, Any]) -> None:
+NO_TOKENS: list[dict[str, Any]] = [
+    {"json": {}},
+    {"json": {"token": None}},
+    {"json": {"token": 5}},
+    {"json": ["token"]},
+    {"json": {"token": "x", "more": "y"}},
+    {"json": {"token": "t" * 8193}},
+    {"data": {}, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+    {"data": {"other": "x"}},
+    {"data": {"token": "t" * 8193}},
+    {"files": {"token": ("token.txt", "x")}},
+]
+
+
+def test_revoking_takes_a_token(api: Api, signed_in: dict[str, Any], engine: Engine) -> None:
     with unchanged(engine):
-        response = api.post("/revoke_token", **body)
-    assert problem(response) == (422, "invalid-request")
-    assert response.json()["errors"][0]["loc"][0] == "body"
+        for body in NO_TOKENS:
+            response = api.post("/revoke_token", **body)
+            assert problem(response) == (422, "invalid-request"), body
+            assert response.json()["errors"][0]["loc"][0] == "body"
 
 
 def test_my_sessions_are_listed_newest_first(api: Api, world: World, ada: User, signed_in: dict[str, Any]) -> None:
@@ -199,11 +203,11 @@ def test_a_session_of_another_or_of_nobody_is_not_there(
         assert problem(as_ada.delete("/user/me/sessions/3/")) == (404, "session-not-found")
 
 
-@pytest.mark.parametrize("garbled", ["0", "-1", "x", str(2**53), "9" * 40])
-def test_a_garbled_session_id_is_refused(api: Api, signed_in: dict[str, Any], engine: Engine, garbled: str) -> None:
+def test_a_garbled_session_id_is_refused(api: Api, signed_in: dict[str, Any], engine: Engine) -> None:
     with unchanged(engine):
-        response = api.as_(signed_in["access_token"]).delete(f"/user/me/sessions/{garbled}/")
-        assert problem(response) == (422, "invalid-request")
+        for garbled in ("0", "-1", "x", str(2**53), "9" * 40):
+            response = api.as_(signed_in["access_token"]).delete(f"/user/me/sessions/{garbled}/")
+            assert problem(response) == (422, "invalid-request"), garbled
 
 
 def test_the_sessions_are_for_the_signed_in(api: Api, signed_in: dict[str, Any], engine: Engine) -> None:

@@ -1,0 +1,216 @@
+"""What is measured, case by case."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from urllib.parse import urlencode
+
+from benchmarks.case import PAGE, Case, Place, Request, Script, Values
+from benchmarks.layout import PRIME
+from pamps.db import Statement
+from pamps.queries import like as likes
+from pamps.queries import post as posts
+from pamps.queries import thread as threads
+from pamps.queries import user as users
+
+PASSWORD = "correct horse battery"
+TEXT = "Two hard things in computer science: naming, invalidation, and off-by-one errors."
+DIFFERENT = 2000  # requests at most, before a client begins again with the first one
+BUSIEST = 200  # authors whose posts are read
+FORM = "application/x-www-form-urlencoded"
+
+
+def drawn(place: Place, purpose: str) -> Random:
+    return Random(f"{place.layout.seed} {purpose}")
+
+
+FIRST_PAGE: Values = {"limit": str(PAGE)}
+
+
+def public_list() -> Case:
+    return Case(
+        "public-list",
+        "public list",
+        lambda place: [Request("GET", "/post/")],
+        lambda place: Script({}, ((posts.home, FIRST_PAGE),)),
+    )
+
+
+def deep_page() -> Case:
+    return Case(
+        "deep-page",
+        "public list, page 1,000",
+        lambda place: [Request("GET", f"/post/?cursor={place.deep_cursor}")],
+        lambda place: Script({}, ((posts.home, {**FIRST_PAGE, "cursor_id": str(place.deep_cursor)}),)),
+        textbook_requests=lambda place: [Request("GET", f"/post/?offset={place.deep_offset}")],
+    )
+
+
+def root_of_thread(place: Place) -> str:
+    """The root of a great thread, for pgbench."""
+    return f"1 + random(0, {place.layout.threads - 1}) * {place.layout.thread_span}"
+
+
+def of_roots(path: str) -> Callable[[Place], list[Request]]:
+    def requests(place: Place) -> list[Request]:
+        roots = [1 + number * place.layout.thread_span for number in range(place.layout.threads)]
+        return [Request("GET", path.format(root)) for root in roots]
+
+    return requests
+
+
+def post() -> Case:
+    return Case(
+        "post",
+        "one post with replies",
+        of_roots("/post/{}/"),
+        lambda place: Script({"id": root_of_thread(place)}, ((posts.read, {"id": ":id"}),)),
+    )
+
+
+def thread() -> Case:
+    return Case(
+        "thread",
+        "a thread",
+        of_roots("/post/{}/thread/"),
+        lambda place: Script({"id": root_of_thread(place)}, ((threads.thread, {"id": ":id"}),)),
+        in_textbook=False,
+    )
+
+
+def of_authors(path: str) -> Callable[[Place], list[Request]]:
+    def requests(place: Place) -> list[Request]:
+        authors = [place.layout.author_ranked(rank) for rank in range(min(BUSIEST, place.layout.active))]
+        drawn(place, path).shuffle(authors)
+        return [Request("GET", path.format(f"user{author}")) for author in authors]
+
+    return requests
+
+
+def of_author(statement: Statement, page: Values) -> Callable[[Place], Script]:
+    def script(place: Place) -> Script:
+        layout = place.layout
+        rank = f"random(0, {min(BUSIEST, layout.active) - 1})"
+        author = f"{layout.first_active} + {rank} * {PRIME} % {layout.active}"
+        return Script({"author": author}, ((statement, {**page, "username": "('user' || :author)"}),))
+
+    return script
+
+
+def user_posts() -> Case:
+    return Case(
+        "user-posts",
+        "a user's posts",
+        of_authors("/post/user/{}/"),
+        of_author(posts.by_user_without_replies, FIRST_PAGE),
+    )
+
+
+def profile() -> Case:
+    return Case("profile", "profile", of_authors("/user/{}/"), of_author(users.find, {}))
+
+
+def timeline(kind: str, title: str) -> Case:
+    def requests(place: Place) -> list[Request]:
+        first = place.layout.readers[kind].first
+        return [Request("GET", "/user/timeline/", first + n) for n in range(place.layout.readers_of_a_kind)]
+
+    def script(place: Place) -> Script:
+        first = place.layout.readers[kind].first
+        viewer = {"viewer": f"random({first}, {first + place.layout.readers_of_a_kind - 1})"}
+        return Script(viewer, ((posts.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
+
+    return Case(f"timeline-{kind}", title, requests, script)
+
+
+SIGNED_IN: Values = {"viewer": ":viewer", "session": ":viewer"}
+
+
+def writer(place: Place, number: int) -> int:
+    return place.layout.first_writer + number % place.layout.writers
+
+
+def any_writer(place: Place) -> str:
+    """A writer, for pgbench."""
+    return f"random({place.layout.first_writer}, {place.layout.first_writer + place.layout.writers - 1})"
+
+
+def publish() -> Case:
+    def requests(place: Place) -> list[Request]:
+        body = json.dumps({"text": TEXT})
+        return [Request("POST", "/post/", writer(place, n), body) for n in range(place.layout.writers)]
+
+    return Case(
+        "publish",
+        "publish",
+        requests,
+        lambda place: Script({"viewer": any_writer(place)}, ((posts.publish, {**SIGNED_IN, "text": f"'{TEXT}'"}),)),
+        writes=True,
+    )
+
+
+def given_and_taken(likes_of: Callable[[Place], list[tuple[int, int]]]) -> Callable[[Place], list[Request]]:
+    """A like by each, and then each of them taken back: so whoever goes round in a circle always changes something."""
+
+    def requests(place: Place) -> list[Request]:
+        pairs = likes_of(place)
+        return [Request(method, f"/post/{post}/like/", user) for method in ("POST", "DELETE") for user, post in pairs]
+
+    return requests
+
+
+def like_and_unlike(variables: Values) -> Script:
+    values = {**SIGNED_IN, "id": ":id"}
+    return Script(variables, ((likes.like, values), (likes.unlike, values)))
+
+
+def like() -> Case:
+    def pairs(place: Place) -> list[tuple[int, int]]:
+        random = drawn(place, "like")
+        return [(writer(place, n), random.randint(1, place.layout.posts)) for n in range(DIFFERENT // 2)]
+
+    return Case(
+        "like",
+        "like and unlike",
+        given_and_taken(lambda place: list(dict.fromkeys(pairs(place)))),
+        lambda place: like_and_unlike({"viewer": any_writer(place), "id": f"random(1, {place.layout.posts})"}),
+        writes=True,
+    )
+
+
+def like_hot() -> Case:
+    return Case(
+        "like-hot",
+        "like and unlike, all the same post",
+        given_and_taken(lambda place: [(writer(place, n), place.layout.hot_post) for n in range(place.layout.writers)]),
+        lambda place: like_and_unlike(
+            {"viewer": f"{place.layout.first_writer} + :client_id", "id": str(place.layout.hot_post)}
+        ),
+        writes=True,
+    )
+
+
+def login() -> Case:
+    def requests(place: Place) -> list[Request]:
+        forms = (urlencode({"username": f"user{writer(place, n)}", "password": PASSWORD}) for n in range(100))
+        return [Request("POST", "/token", body=form, media_type=FORM) for form in forms]
+
+    return Case("login", "login", requests, None, writes=True)
+
+
+CASES = (
+    public_list(),
+    deep_page(),
+    post(),
+    thread(),
+    user_posts(),
+    timeline("ordinary", "timeline, 50 followed"),
+    timeline("busy", "timeline, 1,000 followed"),
+    timeline("keenest", "timeline, 5,000 followed"),
+    timeline("silent", "timeline, the followed are silent"),
+    profile(),
+    publish(),
+    like(),
+    like_hot(),
+    login(),
+)
