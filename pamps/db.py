@@ -17,6 +17,7 @@ from pamps.config import Db
 from pamps.errors import PampsError
 
 PATIENCE = 3600  # seconds
+CLOSING = 3  # seconds; requests have had theirs, server.shutdown_timeout, before
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -150,9 +151,12 @@ class Database:
         return self.pool
 
     async def close(self) -> None:
-        """Let running statements finish, then close every connection."""
+        """Let running statements finish, then close every connection; cut off what takes longer than a moment."""
         if self.pool is not None:
-            await self.pool.close()
+            try:
+                await asyncio.wait_for(self.pool.close(), CLOSING)
+            except TimeoutError:
+                self.pool.terminate()
 
     async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
         """The first row of a statement, or None."""

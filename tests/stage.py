@@ -1,7 +1,8 @@
 """A stage for races: statements of the service on real connections, at once or one held open while the other waits."""
 
 import asyncio
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -133,6 +134,21 @@ def unfollow(by: Player, whom: Player) -> Act:
 
 def leave(by: Player) -> Act:
     return Act(by, users.leave, {"seen": by.user.password_hash})
+
+
+def chaos(on_stage: Stage, players: list[Player], chance: random.Random) -> list[Act]:
+    """Anything that may be done to some posts in threads, and to one another."""
+    posts: list[Post] = []
+    for _ in range(12):
+        parent = chance.choice([None, *posts[-4:]])
+        posts.append(on_stage.world.post(by=chance.choice(players).user, parent=parent))
+    to_posts: list[Callable[[Player, Post], Act]] = [publish, edit, delete, like, unlike]
+    acts = [chance.choice(to_posts)(chance.choice(players), chance.choice(posts)) for _ in range(80)]
+    for _ in range(20):
+        who, whom = chance.sample(players, 2)
+        acts.append(chance.choice([follow, unfollow])(who, whom))
+    chance.shuffle(acts)
+    return acts
 
 
 def outcome(answer: Answer) -> str:

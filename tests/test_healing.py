@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,9 +36,7 @@ def test_an_embedded_postgresql_that_was_killed_is_started_again(
         assert server.publish(ada, "before").status_code == 201
         os.kill(server_pid(cluster.directory), signal.SIGKILL)
         until(lambda: server.status("/post/") == 503)
-        killed = time.monotonic()
         until(lambda: server.status("/post/") == 200)
-        assert time.monotonic() - killed < 20
         assert server.publish(ada, "after").status_code == 201
         assert server.texts() == {"before", "after"}
         until(lambda: "the embedded PostgreSQL is up again" in server.output)

@@ -11,10 +11,26 @@ from sqlalchemy import Engine, text
 from pamps.config import Settings
 from pamps.models import Post
 from tests.factories import World
-from tests.stage import Act, Player, Stage, delete, edit, follow, leave, like, outcome, publish, stage, unfollow, unlike
+from tests.stage import (
+    Act,
+    Player,
+    Stage,
+    chaos,
+    delete,
+    edit,
+    follow,
+    leave,
+    like,
+    outcome,
+    publish,
+    stage,
+    unfollow,
+    unlike,
+)
 from tests.test_counters import recount
 
 ROUNDS = 10
+REFUSALS = {"ok", "post-not-found", "parent-not-found", "not-the-author", "user-not-found", "session-ended"}
 
 
 @pytest.fixture(scope="module")
@@ -220,24 +236,6 @@ def test_unlikes_while_the_post_is_deleted_wait_their_turn(on_stage: Stage, engi
         assert found.pop(4) == "ok"
         assert set(found) <= {"ok", "post-not-found"}
         assert (alive(engine), column(engine, 'SELECT user_id FROM "like"')) == ([], [])
-
-
-REFUSALS = {"ok", "post-not-found", "parent-not-found", "not-the-author", "user-not-found", "session-ended"}
-
-
-def chaos(on_stage: Stage, players: list[Player], chance: random.Random) -> list[Act]:
-    """Anything that may be done to some posts in threads, and to one another."""
-    posts: list[Post] = []
-    for _ in range(12):
-        parent = chance.choice([None, *posts[-4:]])
-        posts.append(on_stage.world.post(by=chance.choice(players).user, parent=parent))
-    to_posts: list[Callable[[Player, Post], Act]] = [publish, edit, delete, like, unlike]
-    acts = [chance.choice(to_posts)(chance.choice(players), chance.choice(posts)) for _ in range(80)]
-    for _ in range(20):
-        who, whom = chance.sample(players, 2)
-        acts.append(chance.choice([follow, unfollow])(who, whom))
-    chance.shuffle(acts)
-    return acts
 
 
 @pytest.mark.parametrize("seed", range(5))

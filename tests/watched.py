@@ -20,12 +20,12 @@ def until(what: Callable[[], bool]) -> None:
 
 
 class Watched:
-    """A CryptContext that tells what it was asked, and how much of it at once."""
+    """A CryptContext that tells what it has done, and how much of it at once."""
 
     def __init__(self, context: CryptContext):
         self.context = context
         self.lock = Lock()
-        self.calls: list[str] = []
+        self.done: list[str] = []  # what raised an error is not done
         self.at_work = 0
         self.most_at_work = 0
         self.open = Event()
@@ -45,12 +45,12 @@ class Watched:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         with self.lock:
-            self.calls.append(name)
             self.at_work += 1
             self.most_at_work = max(self.most_at_work, self.at_work)
         try:
             assert self.open.wait(PATIENCE)
             yield
+            self.done.append(name)
         finally:
             with self.lock:
                 self.at_work -= 1

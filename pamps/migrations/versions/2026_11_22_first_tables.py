@@ -168,12 +168,16 @@ END $$;
 -- post_count and reply_count count what has a user. First the posts are changed, up the thread, and then the author: in
 -- the same order by everybody, so that two don't wait for one another for ever.
 CREATE FUNCTION post_counted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    -- What counted this among its replies, and what will. (Of an insert OLD is null, and NEW of a delete.)
+    old_parent bigint := CASE WHEN OLD.user_id IS NOT NULL THEN OLD.parent_id END;
+    new_parent bigint := CASE WHEN NEW.user_id IS NOT NULL THEN NEW.parent_id END;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.user_id IS NOT NULL THEN
-        UPDATE post SET reply_count = reply_count - 1 WHERE id = OLD.parent_id;
+    IF old_parent IS NOT NULL AND old_parent IS DISTINCT FROM new_parent THEN
+        UPDATE post SET reply_count = reply_count - 1 WHERE id = old_parent;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.user_id IS NOT NULL AND NEW.parent_id IS NOT NULL THEN
-        UPDATE post SET reply_count = reply_count + 1 WHERE id = NEW.parent_id AND user_id IS NOT NULL;
+    IF new_parent IS NOT NULL AND new_parent IS DISTINCT FROM old_parent THEN
+        UPDATE post SET reply_count = reply_count + 1 WHERE id = new_parent AND user_id IS NOT NULL;
         IF NOT FOUND THEN
             RAISE foreign_key_violation USING
                 CONSTRAINT = 'post_parent_alive', MESSAGE = 'a tombstone takes no replies';
