@@ -70,7 +70,7 @@ def migrate(uri: str, revision: str = "head") -> None:
     engine = db.engine(uri)
     try:
         schema.migrate(engine, revision)
-    except OperationalError as error:
+    except DBAPIError as error:
         raise DatabaseUnavailable(f"the database refused to migrate: {first_line(error.orig)}") from error
     finally:
         engine.dispose()

@@ -119,6 +119,13 @@ def test_the_schema_of_a_newer_version_is_left_alone(anew: Commands) -> None:
     assert revision(anew) == [("later",)]
 
 
+def test_a_database_with_other_tables_is_left_as_it_is(anew: Commands) -> None:
+    anew.sql('CREATE TABLE "user" (id text)')
+    said = 'the database refused to migrate: relation "user" already exists'
+    assert [anew.refused(command) for command in ("migrate", "user-list")] == [said, said]
+    assert anew.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [("user",)]
+
+
 def test_what_nobody_expected_is_one_line_too_unless_asked_for_more(anew: Commands) -> None:
     startup.migrate(anew.uri)
     anew.sql("CREATE OR REPLACE FUNCTION fold(value text) RETURNS text LANGUAGE sql RETURN repeat(value, 1 / 0)")

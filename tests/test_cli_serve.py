@@ -1,6 +1,5 @@
 """`pamps serve`: its address, its processes, its signals, and the embedded database under it."""
 
-import os
 import shutil
 import signal
 import socket
@@ -143,22 +142,6 @@ def test_all_server_processes_and_commands_share_the_embedded_database(embedded:
         assert "Traceback" not in server.output
     assert not (directory / "data/postmaster.pid").exists()
     assert "\tada\t" in embedded("user-list")  # which starts it for its own time
-    assert not (directory / "data/postmaster.pid").exists()
-
-
-def test_an_embedded_database_that_is_killed_comes_back_with_the_next_command(embedded: Commands) -> None:
-    directory = embedded.settings["db__embedded_dir"]
-    with serving(embedded.folder, embedded.environment()) as server:
-        pid = int((directory / "data/postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-        server.wait_until(lambda: server.status("/post/") == 503)
-        answer = server.get("/post/")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert answer.json()["code"] == "database-unavailable"
-        embedded("user-list")
-        assert server.status("/post/") == 200  # the command has gone, and the server is there to keep it up
-        assert server.stop() == 0
-        assert "Traceback" not in server.output
     assert not (directory / "data/postmaster.pid").exists()
 
 

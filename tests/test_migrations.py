@@ -175,14 +175,14 @@ def test_a_migration_that_fails_leaves_schema_and_data_as_they_were(
     before = whole(fresh), tables(fresh), schema.current(fresh)
     request.getfixturevalue("failing")
     with pytest.raises(ProgrammingError, match="nowhere"):
-        migrate(fresh)
+        schema.migrate(fresh)
     assert (whole(fresh), tables(fresh), schema.current(fresh)) == before
 
 
 @pytest.mark.usefixtures("failing")
 def test_a_migration_that_fails_takes_those_before_it_back(fresh: Engine) -> None:
     with pytest.raises(ProgrammingError, match="nowhere"):
-        migrate(fresh)
+        schema.migrate(fresh)
     assert (whole(fresh), schema.current(fresh)) == ({}, None)
 
 
