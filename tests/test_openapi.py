@@ -11,12 +11,14 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import ValidationError
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from pamps import errors
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
+from pamps.models.post import PostUpdate
 from tests.api import Api, problem
 from tests.checkout import ROOT
 
@@ -208,3 +210,21 @@ def test_a_refused_method_is_told_which_are_not(running: Api) -> None:
         response = running.request("TRACE", address)
         assert problem(response) == (405, "method-not-allowed")
         assert response.headers["allow"] == ", ".join(sorted(methods))
+
+
+BLANK = "\t\n\v\f\r \x1f\x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+
+
+@pytest.mark.parametrize(
+    "text", [*BLANK, BLANK, "", "\0", "a\0", "a", "\u200b", "\u2800", "\U0001f388", f"{BLANK}a{BLANK}"]
+)
+def test_what_is_blank_is_the_same_to_the_document_and_to_the_service(document: Document, text: str) -> None:
+    documented = jsonschema_rs.validator_for(document["components"]["schemas"]["PostUpdate"])
+    try:
+        PostUpdate.model_validate_json(json.dumps({"text": text}))
+    except ValidationError:
+        accepted = False
+    else:
+        accepted = True
+    assert accepted is documented.is_valid({"text": text})
+    assert accepted is (bool(text.strip(BLANK)) and "\0" not in text)

@@ -6,8 +6,10 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Emai
 
 MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
 
-# Somewhere a character that is not white space, and nowhere a NUL, which PostgreSQL's text can't hold.
-NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
+# Somewhere a character that is not white space, and nowhere a NUL, which PostgreSQL's text can't hold. What is white is
+# spelled out: whether U+0085 and U+FEFF are matched by \s is one thing here and another in JSON Schema (ECMA-262).
+WHITE = r"\t-\r \x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
 NO_NUL = r"^[^\x00]*$"
 # Two to thirty characters that begin with a letter or a digit and are not all digits: those are ids.
 USERNAME = r"^([A-Za-z][A-Za-z0-9_.-]{1,29}|[0-9][0-9]{0,28}[A-Za-z_.-][A-Za-z0-9_.-]{0,28})$"
