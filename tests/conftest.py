@@ -7,6 +7,7 @@ be tested like everything else.
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job of a script; the commands would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "normal")
     if FOLDER not in os.environ:  # else this is one of several test processes, and the first has made it
         folder = tempfile.mkdtemp(prefix="pamps-test-")  # a short path, as a socket's has to be

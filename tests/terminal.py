@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,20 @@ class Terminal:
         while self.read():
             pass
         return self.process.wait(DEADLINE)
+
+    def end_with(self, answer: str) -> int:
+        """Give an answer, and once more for as long as nothing happens: the exit code.
+
+        A Ctrl-C between Python's showing a question and its waiting for what is typed is seen only with the next key.
+        """
+        end = time.monotonic() + DEADLINE
+        self.type(answer)
+        while True:
+            if not select([self.fd], [], [], 1.0)[0]:
+                assert time.monotonic() < end, f"it does not end; the screen shows:\n{self.screen}"
+                self.type(answer)
+            elif not self.read():
+                return self.process.wait(DEADLINE)
 
     def hang_up(self) -> None:
         """Close the window."""

@@ -195,8 +195,7 @@ def test_reset_db_asks_first(anew: Commands) -> None:
     for answer, code, left in (("\n", 1, [(1,)]), ("\x03", 130, [(1,)]), ("y\n", 0, [])):
         with terminal("reset-db", cwd=anew.folder, env=anew.environment()) as there:
             there.shows(f"Delete everything in the database {name}? [y/N] ")
-            there.type(answer)
-            assert there.end() == code
+            assert there.end_with(answer) == code
         assert "Traceback" not in there.screen
         assert anew.sql('SELECT id FROM "user"') == left
     assert revision(anew) == [(schema.head(),)]

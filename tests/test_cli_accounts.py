@@ -84,8 +84,7 @@ def test_two_different_answers_are_a_red_line_and_nobody_is_added(pamps: Command
 def test_a_question_may_be_left_without_an_answer(pamps: Commands, key: str, code: int, said: str) -> None:
     with terminal("passwd", "ada", cwd=pamps.folder, env=pamps.environment()) as there:
         there.shows("Password: ")
-        there.type(key)
-        assert there.end() == code
+        assert there.end_with(key) == code
     after = there.screen[there.seen :]
     assert said in after
     assert "Traceback" not in after

@@ -81,7 +81,7 @@ def test_ctrl_c_ends_it_quietly(pamps: Commands) -> None:
 @pytest.mark.parametrize("arguments", [("--workers", "2"), ("--reload",)])
 def test_ctrl_c_ends_it_quietly_while_its_processes_start(pamps: Commands, arguments: tuple[str, ...]) -> None:
     def children() -> bool:
-        listed = subprocess.run(["ps", "-A", "-o", "ppid=,args="], capture_output=True, text=True, check=True)
+        listed = subprocess.run(["ps", "-Aww", "-o", "ppid=,args="], capture_output=True, text=True, check=True)
         processes = [line.split(None, 1) for line in listed.stdout.splitlines()]
         return any(parent == str(there.process.pid) and "spawn_main" in command for parent, command in processes)
 
