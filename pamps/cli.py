@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pamps import __version__
-from pamps.console import confirmed, explained, fail, password, say
+from pamps.commands.console import confirmed, explained, fail, password, say
 from pamps.errors import ConfigurationError, InvalidRequest, PampsError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -79,7 +79,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API, on an embedded PostgreSQL unless db.uri names another."""
-    from pamps.serve import serve
+    from pamps.commands.serve import serve
 
     serve(host, port, workers, reload)
 
@@ -116,7 +116,7 @@ def adduser(
     avatar: Annotated[str | None, typer.Option(help="The address of a picture.")] = None,
 ) -> None:
     """Add a user."""
-    from pamps import accounts, console
+    from pamps.commands import accounts, console
     from pamps.config import current_settings
 
     if password is not None and password_stdin:
@@ -130,7 +130,7 @@ def adduser(
 @app.command()
 def passwd(username: Annotated[str, typer.Argument()], password_stdin: PasswordStdin = False) -> None:
     """Give a user a new password, and end their sessions."""
-    from pamps import accounts
+    from pamps.commands import accounts
     from pamps.config import current_settings
 
     accounts.set_password(current_settings(), username, password(password_stdin))
@@ -144,8 +144,8 @@ def user_list(
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most; all, unless you say.")] = None,
 ) -> None:
     """List the users, newest first."""
+    from pamps.commands.listing import show_users
     from pamps.config import current_settings
-    from pamps.listing import show_users
 
     show_users(current_settings(), prefix, limit, json)
 
@@ -153,8 +153,8 @@ def user_list(
 @app.command()
 def shell() -> None:
     """A Python shell with a session, the models and select; a script may come on standard input."""
+    from pamps.commands.shell import interact
     from pamps.config import current_settings
-    from pamps.shell import interact
 
     interact(current_settings())
 
@@ -166,8 +166,8 @@ def reset_db(
 ) -> None:
     """Empty the database: every user and every post is gone."""
     from pamps import startup
+    from pamps.commands.ready import name_of
     from pamps.config import current_settings
-    from pamps.ready import name_of
 
     settings = current_settings()
     with startup.database(settings) as uri:
@@ -195,8 +195,8 @@ def demo(
     ] = datetime(2026, 11, 22),
 ) -> None:
     """Fill the database with people who post, reply, like and follow, to look around in."""
+    from pamps.commands.demo import Size, fill
     from pamps.config import current_settings
-    from pamps.demo import Size, fill
 
     size = Size(users, posts, posts * 4 if likes is None else likes, users * 8 if follows is None else follows)
     fill(current_settings(), size, seed, until)
@@ -215,7 +215,7 @@ def openapi() -> None:
 @app.command()
 def config(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting: its value (but no secret), and where that comes from."""
+    from pamps.commands.effective import show
     from pamps.config import current_settings
-    from pamps.effective import show
 
     show(current_settings(), json)

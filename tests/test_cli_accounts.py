@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pamps import accounts
+from pamps.commands import accounts
+from pamps.commands.ready import connected
 from pamps.config import Settings
 from pamps.errors import InvalidRequest
-from pamps.ready import connected
 from pamps.security import Passwords
 from tests.commands import Commands
 from tests.processes import FROM_SOURCE

@@ -14,8 +14,8 @@ import psycopg2
 import pytest
 import uvicorn
 
+from pamps.commands.serve import NOT_HERE, listen, run
 from pamps.errors import ConfigurationError, PampsError
-from pamps.serve import NOT_HERE, listen, run
 from tests.checkout import ROOT
 from tests.commands import Commands
 from tests.processes import serving, short_folder, until

@@ -11,9 +11,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from pamps import db, startup
+from pamps.commands.demo import Size, fill, load
+from pamps.commands.demo.history import History
 from pamps.config import Settings
-from pamps.demo import Size, fill, load
-from pamps.demo.history import History
 from pamps.models.shape import Username
 from pamps.security import Passwords
 from tests.commands import Commands

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from pamps import errors
 from pamps.app import create_app
 from pamps.config import Settings
@@ -69,19 +71,13 @@ def test_the_page_lists_the_fields_of_every_shape() -> None:
         assert names == list(model.model_fields), model.__name__
 
 
-def test_the_picture_of_the_rooms_names_each_of_them() -> None:
+@pytest.mark.parametrize(("folder", "indent"), [("pamps", 2), ("pamps/commands", 4)])
+def test_the_picture_of_the_rooms_names_each_of_them(folder: str, indent: int) -> None:
     rooms = ARCHITECTURE.split("```")[1]
-    named = set(re.findall(r"^  +([a-z_]+(?:\.py|/))", rooms, re.MULTILINE))
+    named = set(re.findall(rf"^ {{{indent}}}([a-z_]+(?:\.py|/))", rooms, re.MULTILINE))
     there = {
         path.name + ("/" if path.is_dir() else "")
-        for path in (ROOT / "pamps").iterdir()
+        for path in (ROOT / folder).iterdir()
         if path.name not in ("__init__.py", "__main__.py", "__pycache__") and path.suffix in ("", ".py")
     }
     assert named == there
-
-
-def test_links_between_the_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            if not target.startswith("/"):  # those lead into a running Pamps
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"

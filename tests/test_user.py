@@ -117,6 +117,7 @@ UNFIT: list[tuple[str, Any]] = [
     ("email", "ada@"),
     ("email", "@example.com"),
     ("email", "a b@example.com"),
+    ("email", "Ada <ada@example.com>"),
     ("email", "a" * 250 + "@example.com"),
     ("email", None),
     ("email", ["ada@example.com"]),

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
 
@@ -20,6 +21,13 @@ def whole(number: Any) -> Any:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def bare(address: Any) -> Any:
+    """An address without a name before it: "Ada <ada@example.com>" is for the head of a mail."""
+    if isinstance(address, str) and "<" in address:
+        raise PydanticCustomError("email", "an address alone, without a name")
+    return address
+
+
 Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(whole)]
 Count = Annotated[int, Field(ge=0)]
 # AwareDatetime so that a time without its zone is an error; on the wire always UTC, ending in Z (RFC 3339).
@@ -31,7 +39,7 @@ Instant = Annotated[
 ]
 
 Username = Annotated[str, Field(min_length=2, max_length=30, pattern=USERNAME, examples=["ada"])]
-Email = Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
+Email = Annotated[EmailStr, BeforeValidator(bare), Field(max_length=254, examples=["ada@example.com"])]
 Password = Annotated[str, Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"])]
 Name = Annotated[str, Field(max_length=100, pattern=NOT_BLANK, examples=["Ada Lovelace"])]
 Avatar = Annotated[

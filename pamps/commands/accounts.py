@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from pamps.commands.ready import run
 from pamps.config import Settings
 from pamps.db import Database
 from pamps.errors import InvalidRequest, UserNotFound
 from pamps.models.shape import Password
 from pamps.models.user import UserRequest, UserUpdate
 from pamps.queries import user as users
-from pamps.ready import run
 
 PAGE = 100
 

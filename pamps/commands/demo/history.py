@@ -14,8 +14,8 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
-from pamps.demo import words
-from pamps.demo.words import Topic
+from pamps.commands.demo import words
+from pamps.commands.demo.words import Topic
 
 SPAN = timedelta(days=240)
 REPLIES = 1 / 3  # of all posts

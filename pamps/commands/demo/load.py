@@ -15,12 +15,12 @@ from psycopg2 import extensions
 from psycopg2.errors import UniqueViolation
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pamps.commands.console import err, say
+from pamps.commands.demo.history import History, Person, Post, Size
+from pamps.commands.ready import in_one_line, ready
 from pamps.config import Security, Settings
-from pamps.console import err, say
 from pamps.db import asyncpg_uri
-from pamps.demo.history import History, Person, Post, Size
 from pamps.errors import UsernameTaken
-from pamps.ready import in_one_line, ready
 from pamps.security import Passwords
 
 PASSWORD = "looking around"  # of the first person, for everybody to try

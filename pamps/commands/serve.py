@@ -17,6 +17,7 @@ from rich.console import Console
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
+import pamps
 from pamps import startup
 from pamps.app import create_app
 from pamps.config import Settings, current_settings
@@ -59,11 +60,11 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
 
 def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Config:
     return uvicorn.Config(
-        "pamps.serve:application",
+        "pamps.commands.serve:application",
         factory=True,
         workers=workers,
         reload=reload,
-        reload_dirs=[str(Path(__file__).parent)] if reload else None,
+        reload_dirs=[str(Path(pamps.__file__).parent)] if reload else None,
         loop="uvloop",
         http="httptools",
         server_header=False,

@@ -10,8 +10,8 @@ import sqlmodel
 from sqlalchemy import Engine
 
 from pamps import models
+from pamps.commands.ready import engine_of, ready
 from pamps.config import Settings
-from pamps.ready import engine_of, ready
 
 SCRIPT = "<stdin>"
 

@@ -7,11 +7,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pamps import accounts
+from pamps.commands import accounts
+from pamps.commands.console import one_line, out
+from pamps.commands.ready import run
 from pamps.config import Settings
-from pamps.console import one_line, out
 from pamps.db import Database
-from pamps.ready import run
 
 Row = dict[str, Any]
 
