@@ -11,6 +11,7 @@ from pamps.db import Statement
 from pamps.queries import like as likes
 from pamps.queries import post as posts
 from pamps.queries import thread as threads
+from pamps.queries import timeline as timelines
 from pamps.queries import user as users
 
 PASSWORD = "correct horse battery"
@@ -118,7 +119,7 @@ def timeline(kind: str, title: str) -> Case:
     def script(place: Place) -> Script:
         first = place.layout.readers[kind].first
         viewer = {"viewer": f"random({first}, {first + place.layout.readers_of_a_kind - 1})"}
-        return Script(viewer, ((posts.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
+        return Script(viewer, ((timelines.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
 
     return Case(f"timeline-{kind}", title, requests, script)
 

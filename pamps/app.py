@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pamps import openapi, problems, startup
+from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
 from pamps.errors import DatabaseUnavailable, EmbeddedError
@@ -29,6 +30,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)
     problems.install(app)
+    if settings.server.coalesce:
+        app.add_middleware(Coalescing)
 
     @cache
     def document() -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Server(Section):
     workers: int = Field(ge=1, le=256)
     max_body_size: int = Field(ge=1024)
     shutdown_timeout: int = Field(ge=1, le=DAY)
+    coalesce: bool
 
 
 class Db(Section):

@@ -146,6 +146,8 @@ class Database:
                                 "application_name": "pamps",
                                 "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
                                 "jit": "off",  # compiling costs more than any of our statements
+                                # One plan for each statement: planning it anew would take longer than most take.
+                                "plan_cache_mode": "force_generic_plan",
                             },
                         )
         return self.pool

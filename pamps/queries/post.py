@@ -1,4 +1,4 @@
-"""Posts: publish, read, edit, delete, reply, and the timeline."""
+"""Posts: publish, read, edit, delete, reply."""
 
 from typing import Any
 
@@ -13,7 +13,6 @@ from sqlalchemy import (
     func,
     null,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -21,18 +20,15 @@ from sqlalchemy.dialects.postgresql import insert
 from pamps.db import Statement
 from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import PostResponse, PostResponseWithReplies, likes, posts
-from pamps.models.user import social, users
+from pamps.models.user import users
 from pamps.queries.sql import (
-    LIMIT,
     VIEWER,
     Column,
     anyone,
     array_of,
     author_only,
-    beyond,
     if_signed_in,
     instant,
-    own_page,
     page_of,
     reading,
     reading_page,
@@ -136,41 +132,6 @@ def by_user(include_replies: bool) -> Statement:
 
 
 by_user_with_replies, by_user_without_replies = by_user(True), by_user(False)
-
-
-def timeline_of(include_replies: bool) -> Statement:
-    """What those whom the viewer follows wrote, newest first.
-
-    First the latest post of each of them; only those whose latest is among the newest page's worth can have anything on
-    the page, so only their posts are read. The cost is one index probe for each followed, and a page of posts.
-    """
-    recent = without_replies(
-        select(posts.c.id)
-        .where(posts.c.user_id == social.c.followed_id, beyond([posts.c.id], False), visible_to(VIEWER, posts))
-        .order_by(posts.c.id.desc())
-        .limit(1),
-        include_replies,
-    ).lateral("recent")
-    authors = (
-        select(social.c.followed_id)
-        .join(recent, true())
-        .where(social.c.follower_id == VIEWER)
-        .order_by(recent.c.id.desc())
-        .limit(LIMIT + 1)
-        .cte("authors")
-    )
-    theirs = without_replies(
-        select(posts)
-        .where(posts.c.user_id == authors.c.followed_id, beyond([posts.c.id], False), visible_to(VIEWER, posts))
-        .order_by(posts.c.id.desc())
-        .limit(LIMIT + 1),
-        include_replies,
-    ).lateral("theirs")
-    rows = select(*theirs.c).select_from(authors).join(theirs, true())
-    return Statement(own_page(page_of(rows, post_json, theirs.c.id)))
-
-
-timeline_with_replies, timeline_without_replies = timeline_of(True), timeline_of(False)
 
 # Edit and delete: 404 for whoever may not see the post, 403 for whoever did not write it.
 target = (

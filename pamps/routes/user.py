@@ -20,8 +20,8 @@ from pamps.models.session import SessionResponse
 from pamps.models.shape import NO_NUL
 from pamps.models.user import AccountDeletion, MeResponse, PasswordChange, UserRequest, UserResponse, UserUpdate
 from pamps.pagination import DatedPage, Page, next_link
-from pamps.queries import post as posts
 from pamps.queries import session as sessions
+from pamps.queries import timeline as timelines
 from pamps.queries import user as users
 from pamps.routes import json
 from pamps.routes.parameters import SessionId, UserIdOrName, UsernameInPath
@@ -66,7 +66,7 @@ async def timeline(
     include_replies: Annotated[bool, Query(description="Whether replies are among the posts.")] = True,
 ) -> Response:
     """The posts of those I follow, newest first."""
-    statement = posts.timeline_with_replies if include_replies else posts.timeline_without_replies
+    statement = timelines.timeline_with_replies if include_replies else timelines.timeline_without_replies
     row = await db.one(statement, viewer, **page)
     return json(row, headers=next_link(request, row))
 

@@ -1,0 +1,82 @@
+"""Requests for the same thing at the same time, answered together."""
+
+import asyncio
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# All that an answer to a GET may depend on besides its address; the last three matter to static files.
+HEADERS = frozenset(
+    {b"host", b"authorization", b"accept", b"if-none-match", b"if-modified-since", b"if-range", b"range"}
+)
+
+Key = tuple[Any, ...]
+Answer = list[Message]
+Waiting = list[tuple[Scope, asyncio.Future[Answer]]]
+
+
+class Coalescing:
+    """ASGI middleware: what many ask for at once is asked of the database once.
+
+    A GET that arrives while another one for the same is being answered waits for it to end; all that have come by then
+    are answered by one run of the application, which begins after the last of them came. So an answer is no older than
+    without this, and there is nothing to keep, to bound or to invalidate.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+        self.waiting: dict[Key, Waiting] = {}
+        self.runs: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        key = (scope["scheme"], scope["path"], scope["query_string"], *(h for h in scope["headers"] if h[0] in HEADERS))
+        waiting = self.waiting.get(key)
+        if waiting is None:
+            self.waiting[key] = []
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.begin_next(key)
+        else:
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            waiting.append((scope, answer))
+            for message in await answer:
+                await send(message)
+
+    def begin_next(self, key: Key) -> None:
+        """A run has ended: begin another one for those who came meanwhile, if anybody did."""
+        if waiting := self.waiting.pop(key):
+            self.waiting[key] = []
+            task = asyncio.create_task(self.run(key, waiting))
+            self.runs.add(task)
+            task.add_done_callback(self.runs.discard)
+
+    async def run(self, key: Key, waiting: Waiting) -> None:
+        """One run of the application for several requests. What it raises, each of them raises."""
+        answer: Answer = []
+
+        async def record(message: Message) -> None:
+            answer.append(message)
+
+        answers = [future for _, future in waiting]
+        try:
+            await self.app(waiting[0][0], no_body, record)
+        except Exception as error:
+            for future in answers:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for future in answers:
+                if not future.done():  # it is when its client has gone
+                    future.set_result(answer)
+        finally:
+            for future in answers:
+                future.cancel()  # nothing where it is done; this run was cancelled where it is not
+            self.begin_next(key)
+
+
+async def no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
