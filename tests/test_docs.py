@@ -37,8 +37,8 @@ def kind(schema: dict[str, Any]) -> str:
         return " or ".join(
             "true, false" if one.get("type") == "boolean" else f"`{one['const']}`" for one in schema["anyOf"]
         )
-    if schema["type"] == "string":
-        return "text"
+    if schema["type"] in ("string", "boolean"):
+        return {"string": "text", "boolean": "true or false"}[schema["type"]]
     least, above, most = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
     bounds = [f"over {above:g}"] if above is not None else [f"at least {least:g}"] if most is None else []
     if most is not None:
