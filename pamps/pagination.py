@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from asyncpg import Record
 from fastapi import Depends, Query, Request
@@ -40,4 +41,6 @@ def next_link(request: Request, row: Record) -> dict[str, str]:
     cursor = row["next"]
     if cursor is None:
         return {}
-    return {"Link": f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    here = str(request.url).partition("?")[0]
+    return {"Link": f'<{here}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
