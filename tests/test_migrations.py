@@ -205,7 +205,7 @@ def test_the_revisions_are_one_line() -> None:
 
 @files
 def test_a_migration_is_dated_and_named_as_its_file(file: Path) -> None:
-    assert re.fullmatch(r"\d{4}_(0[1-9]|1[0-2])_([0-2]\d|3[01])_[a-z0-9_]+", file.stem)
+    assert re.fullmatch(r"\d{4}_(0[1-9]|1[0-2])_([0-2]\d|3[01])[b-z]?_[a-z0-9_]+", file.stem)
     assert value(file, "revision") == file.stem
 
 
