@@ -104,6 +104,9 @@ def test_it_says_what_to_type_for_the_first_user(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("PATH", str(tmp_path / path))
         said[path] = typed()
     assert said == {"its own": "pamps", "another": f"'{own}'", "nowhere": f"'{own}'"}
+    for folder, near in ((tmp_path, "'its own/pamps'"), (own.parent, f"'{own}'")):
+        monkeypatch.chdir(folder)
+        assert typed() == near
     monkeypatch.setattr(sys, "argv", ["/somewhere/pamps/__main__.py", "serve"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     assert typed() == "/usr/bin/python3 -m pamps"

@@ -155,7 +155,7 @@ def upgrade() -> None:
 
 
 @pytest.fixture
-def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One more migration, which fails on its way."""
     scripts = tmp_path / "migrations"
     (scripts / "versions").mkdir(parents=True)
@@ -164,6 +164,9 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = FAILING.format(down_revision=schema.head())
     (scripts / "versions" / "2999_01_01_failing.py").write_text(last)
     monkeypatch.setattr(schema, "SCRIPTS", scripts)
+    schema.revisions.cache_clear()
+    yield
+    schema.revisions.cache_clear()
 
 
 def test_a_migration_that_fails_leaves_schema_and_data_as_they_were(

@@ -192,4 +192,7 @@ def typed() -> str:
     if Path(program).name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m pamps"
     found = shutil.which("pamps")
-    return "pamps" if found and os.path.realpath(found) == os.path.realpath(program) else shlex.quote(program)
+    if found and os.path.realpath(found) == os.path.realpath(program):
+        return "pamps"
+    below = os.path.relpath(program)  # from the folder that this terminal is in
+    return shlex.quote(below if "/" in below and not below.startswith("..") else str(Path(program).absolute()))
