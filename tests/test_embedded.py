@@ -24,6 +24,7 @@ import psycopg2
 import pytest
 
 from pamps.embedded import programs, running, secret_key
+from pamps.embedded.home import SOCKET_MAX_LENGTH
 from pamps.embedded.server import LOG_LIMIT
 from pamps.errors import EmbeddedError
 
@@ -430,7 +431,7 @@ def test_a_file_and_a_link_in_the_place_of_the_directory_are_refused(base: Path)
 
 
 def test_a_path_too_long_for_a_socket_is_refused(base: Path, copy: Path) -> None:
-    longest = base / ("x" * (107 - len(f"{base}//run/.s.PGSQL.5432")))
+    longest = base / ("x" * (SOCKET_MAX_LENGTH - len(f"{base}//run/.s.PGSQL.5432")))
     too_long = longest.with_name(longest.name + "x")
     assert f"{too_long} is 1 bytes too long a path" in refusal(too_long)
     assert not too_long.exists()
