@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL is closed to others, and under root an account's of its own: real accounts, a real full disk."""
+"""The embedded PostgreSQL is closed to others, and under root runs as an account of its own."""
 
 import os
 import shutil
