@@ -1,8 +1,11 @@
 # Pamps for production: only the installed package and what it needs, run by a user who may write nothing.
 #
 #     docker build -t pamps .
-#     docker run -p 127.0.0.1:8000:8000 -e PAMPS_DB__uri=... -e PAMPS_SECURITY__secret_key=... pamps
+#     docker run --init -p 127.0.0.1:8000:8000 -e PAMPS_DB__uri=... -e PAMPS_SECURITY__secret_key=... pamps
 #     docker run --rm -e PAMPS_DB__uri=... -e PAMPS_SECURITY__secret_key=... pamps pamps migrate
+#
+# --init: PID 1 then reaps what others orphan. With an embedded PostgreSQL, in an image of your own that installs
+# pamps[embedded], one that was killed would otherwise stay a zombie.
 #
 # Requests in flight may take server.shutdown_timeout (30 s) to finish: stop it with `docker stop -t 35`.
 

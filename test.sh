@@ -10,18 +10,21 @@ cd "$(dirname "$0")"
 install requirements.txt requirements-dev.txt || exit 1
 export PATH="$PWD/.venv/bin:$PATH"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+names=$(mktemp)
+trap 'rm -f "$log" "$names"' EXIT
+progress=/dev/null
 failed=0
 
 # check NAME COMMAND...: one line, and what the command said if it failed.
 check() {
     local name=$1 begun=$SECONDS
     shift
-    if "$@" >"$log" 2>&1; then
+    if "$@" 2>&1 | tee "$log" >"$progress"; then
         echo "ok      $name ($((SECONDS - begun)) s)"
     else
         echo "FAILED  $name ($((SECONDS - begun)) s): $*"
-        cat "$log"
+        [ "$progress" = /dev/null ] && cat "$log"
+        grep -E '^(FAILED|ERROR) ' "$log" >>"$names"
         failed=1
     fi
 }
@@ -39,11 +42,7 @@ check "lint" ruff check .
 check "types" mypy
 check "imports" lint-imports
 check "migrations" pytest -q tests/test_migrations.py
-if pytest -q -n 2 --ignore tests/test_migrations.py "${slow[@]}" 2>&1 | tee "$log" | tail -n 1; [ "${PIPESTATUS[0]}" = 0 ]; then
-    echo "ok      tests"
-else
-    echo "FAILED  tests"
-    cat "$log"
-    failed=1
-fi
+[ -t 1 ] && progress=/dev/tty # they take minutes
+check "tests" pytest -q -n 2 --ignore tests/test_migrations.py "${slow[@]}"
+cat "$names"
 exit "$failed"

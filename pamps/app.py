@@ -12,7 +12,7 @@ from pamps import openapi, problems, startup
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
-from pamps.errors import DatabaseUnavailable, EmbeddedError
+from pamps.errors import EmbeddedError, PampsError
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
 
@@ -50,8 +50,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = app.state.database = Database(uri, settings.db)
         try:
             await database.open()
-        except DatabaseUnavailable as error:
-            problems.log.warning("%s; serving anyway, and trying again with each request", error.detail)
+        except PampsError as error:
+            cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
+            said = f"{error.detail} ({' '.join(cause.split())})"
+            problems.log.warning("%s; serving anyway, and trying again with each request", said)
         keeping_up = asyncio.create_task(keep_up(database, settings))
         try:
             yield

@@ -1,6 +1,7 @@
 """The settings: dynaconf finds the values (places.py), pydantic vouches for them. docs/configuration.md lists all."""
 
 import os
+import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ SECRETS = {("security", "secret_key"), ("db", "uri"), ("test_db", "uri")}
 EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
 DAY = 86_400  # seconds
 CENTURY = 52_560_000  # minutes
+# Without it, asyncpg would go to another server than psycopg2.
+UNKNOWN_TO_ASYNCPG = {"hostaddr"}
 
 
 class Section(BaseModel):
@@ -33,7 +36,28 @@ def postgresql(uri: str) -> str:
         well_formed = False
     if not well_formed:
         raise PydanticCustomError("postgresql", "should be postgresql://user:password@host:port/name, or empty")
-    return uri
+    address, mark, query = uri.partition("?")
+    return address + mark + in_libpqs_words(query)
+
+
+def in_libpqs_words(query: str) -> str:
+    """What stands after the ? of a uri, which psycopg2 hands to libpq, and db.py sifts for asyncpg."""
+    if not query:
+        return query
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import parse_dsn
+
+    # What asyncpg is given as ssl=require, and JDBC as ssl=true.
+    query = re.sub(r"(?<![^&])ssl=", "sslmode=", re.sub(r"(?<![^&])ssl=true(?![^&])", "sslmode=require", query))
+    try:
+        unknown = parse_dsn(f"postgresql://?{query}").keys() & UNKNOWN_TO_ASYNCPG
+    except ProgrammingError as error:
+        unknown = set(re.findall(r'invalid URI query parameter: "([\w.]+)"', str(error)))
+        if not unknown:
+            raise PydanticCustomError("query", "has something after the ? that is not name=value&...") from None
+    if unknown:
+        raise PydanticCustomError("parameter", "asks for {name}, which not every driver knows", {"name": min(unknown)})
+    return query
 
 
 def folder(path: str) -> str:

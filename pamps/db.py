@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode
 
 import asyncpg
 from sqlalchemy import BindParameter, Engine, Executable, create_engine
@@ -18,6 +19,13 @@ from pamps.errors import PampsError
 
 PATIENCE = 3600  # seconds
 CLOSING = 3  # seconds; requests have had theirs, server.shutdown_timeout, before
+# What asyncpg (connect_utils.py) or the server, for `options`, makes of what stands after the ? of a uri. Anything else
+# asyncpg would send to the server as a setting, to be refused there.
+KNOWN_TO_ASYNCPG = {
+    *("host", "port", "dbname", "user", "password", "passfile", "service", "target_session_attrs", "options"),
+    *("krbsrvname", "gsslib", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword"),
+    *("sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+}
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -129,28 +137,36 @@ class Database:
         self.meanings = Meanings()
 
     async def open(self) -> asyncpg.Pool:
-        """The pool. Raises DatabaseUnavailable."""
+        """The pool. Raises DatabaseUnavailable, whatever keeps it from being opened."""
         if self.pool is None:
             async with self.opening:
                 if self.pool is None:
-                    with self.meanings:
-                        self.pool = await asyncpg.create_pool(
-                            asyncpg_uri(self.uri),
-                            min_size=self.settings.pool_min_size,
-                            max_size=self.settings.pool_size,
-                            timeout=self.settings.connect_timeout,
-                            # A little later than the server's own, for when the server can't even say so.
-                            command_timeout=self.settings.statement_timeout + 5,
-                            reset=nothing_to_reset,
-                            server_settings={
-                                "application_name": "pamps",
-                                "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
-                                "jit": "off",  # compiling costs more than any of our statements
-                                # One plan for each statement: planning it anew would take longer than most take.
-                                "plan_cache_mode": "force_generic_plan",
-                            },
-                        )
+                    try:
+                        with self.meanings:
+                            self.pool = await self.connect()
+                    except PampsError:
+                        raise
+                    except Exception as error:  # what the uri asks for can't be: a setting that the server doesn't know
+                        raise errors.DatabaseUnavailable() from error
         return self.pool
+
+    async def connect(self) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
+            asyncpg_uri(self.uri),
+            min_size=self.settings.pool_min_size,
+            max_size=self.settings.pool_size,
+            timeout=self.settings.connect_timeout,
+            # A little later than the server's own, for when the server can't even say so.
+            command_timeout=self.settings.statement_timeout + 5,
+            reset=nothing_to_reset,
+            server_settings={
+                "application_name": "pamps",
+                "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
+                "jit": "off",  # compiling costs more than any of our statements
+                # One plan for each statement: planning it anew would take longer than most take.
+                "plan_cache_mode": "force_generic_plan",
+            },
+        )
 
     async def close(self) -> None:
         """Let running statements finish, then close every connection; cut off what takes longer than a moment."""
@@ -212,8 +228,10 @@ async def nothing_to_reset(connection: object) -> None:
 
 
 def asyncpg_uri(uri: str) -> str:
-    """A uri as asyncpg takes it, whatever driver it names."""
-    return re.sub(r"^\w+(\+\w+)?://", "postgresql://", uri)
+    """A uri as asyncpg takes it, whatever driver it names: without what only libpq has a word for."""
+    address, _, query = re.sub(r"^\w+(\+\w+)?://", "postgresql://", uri).partition("?")
+    known = [(name, value) for name, value in parse_qsl(query) if name in KNOWN_TO_ASYNCPG]
+    return f"{address}?{urlencode(known, quote_via=quote)}" if known else address
 
 
 def engine(uri: str, **options: Any) -> Engine:

@@ -30,6 +30,11 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     All steps in one transaction: a step that fails leaves the schema as it was. Raises SchemaBehind where the schema is
     of a revision that this version does not know.
     """
+    known, now = revisions(), current(engine)
+    if now not in (None, *known):
+        raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
+    if now == (head() if revision == "head" else revision):
+        return
     from alembic import command
     from alembic.config import Config
 
@@ -38,9 +43,6 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("path_separator", "os")
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        known, now = revisions(), current(engine)
-        if now not in (None, *known):
-            raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
         below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
         (command.downgrade if below else command.upgrade)(config, revision)
 

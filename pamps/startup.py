@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pamps import db, embedded, schema
 from pamps.config import Settings
-from pamps.errors import DatabaseUnavailable
+from pamps.errors import ConfigurationError, DatabaseUnavailable
 
 RETRY_AFTER = 0.5  # seconds
 log = logging.getLogger("pamps")
@@ -66,14 +67,26 @@ def wait_for_database(uri: str, settings: Settings) -> None:
 
 
 def migrate(uri: str, revision: str = "head") -> None:
-    """Bring the schema to a revision. Raises DatabaseUnavailable."""
+    """Bring the schema to a revision. Raises ConfigurationError for an encoding we can't use, DatabaseUnavailable."""
     engine = db.engine(uri)
     try:
+        if revision == "head":
+            check_letters(engine)
         schema.migrate(engine, revision)
     except DBAPIError as error:
         raise DatabaseUnavailable(f"the database refused to migrate: {first_line(error.orig)}") from error
     finally:
         engine.dispose()
+
+
+def check_letters(engine: Engine) -> None:
+    """Refuse a database that can't hold every text; warn of one that folds the case of ASCII alone."""
+    with engine.connect() as connection:
+        name, encoding = connection.exec_driver_sql("SELECT current_database(), getdatabaseencoding()").one()
+        if encoding != "UTF8":
+            raise ConfigurationError(f"the database {name} is encoded in {encoding}; Pamps needs one in UTF8")
+        if connection.exec_driver_sql("SELECT lower(U&'\\00C9' COLLATE \"default\") <> U&'\\00E9'").scalar_one():
+            log.warning("in the locale of the database %s, such as C, a search for é doesn't find É", name)
 
 
 def first_line(error: object) -> str:

@@ -59,8 +59,8 @@ def server_uri() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(server_uri: str) -> Iterator[Callable[[], str]]:
-    """Makes empty databases, and drops them in the end."""
+def new_database(server_uri: str) -> Iterator[Callable[..., str]]:
+    """Makes empty databases, in UTF8 unless it is told otherwise, and drops them in the end."""
     made: list[str] = []
 
     def execute(statement: str) -> None:
@@ -69,9 +69,9 @@ def new_database(server_uri: str) -> Iterator[Callable[[], str]]:
         connection.cursor().execute(statement)
         connection.close()
 
-    def make() -> str:
+    def make(options: str = "ENCODING 'UTF8'") -> str:
         name = f"pamps_test_{uuid4().hex[:12]}"
-        execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
         execute(f"ALTER DATABASE {name} SET synchronous_commit = off")  # nothing here is worth a disk's round trip
         made.append(name)
         return make_url(server_uri).set(database=name).render_as_string(hide_password=False)

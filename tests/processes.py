@@ -82,9 +82,10 @@ def pamps(
 class Server:
     """A running `pamps serve`: its process, its address, what it has said."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path):
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, patience: float = DEADLINE):
         self.process = process
         self.log = log
+        self.patience = patience
         self.http = httpx2.Client(timeout=DEADLINE)
 
     @property
@@ -98,7 +99,7 @@ class Server:
             assert self.process.poll() is None, f"pamps ended with {self.process.returncode}:\n{self.output}"
             return what()
 
-        return until(found)
+        return until(found, self.patience)
 
     @cached_property
     def url(self) -> str:
@@ -163,20 +164,22 @@ def serving(
     cwd: Path, env: dict[str, str], *arguments: str, command: tuple[str, ...] = FROM_SOURCE, ready: bool = True
 ) -> Iterator[Server]:
     """`pamps serve` on a free port, once it is ready; ended, if need be by force, when this ends."""
+    with started(cwd, env, *command, "serve", "--port", "0", *arguments) as server:
+        if ready:
+            server.wait_until_ready()
+        yield server
+
+
+@contextmanager
+def started(cwd: Path, env: dict[str, str], *command: str, patience: float = DEADLINE) -> Iterator[Server]:
+    """A command that serves, just started; ended when this ends. What it says is in a file in `cwd`."""
     log = cwd / f"serve-{token_hex(4)}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "serve", "--port", "0", *arguments],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-    server = Server(process, log)
+    server = Server(process, log, patience)
     try:
-        if ready:
-            server.wait_until_ready()
         yield server
     finally:
         server.http.close()

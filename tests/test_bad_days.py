@@ -1,7 +1,7 @@
 """When the database is away, slow, or of another version: 503, and all is well again once it is back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -20,7 +20,7 @@ from pamps.queries import post as posts
 from pamps.routes.health import revision
 from tests.api import Api, problem
 from tests.document import OPERATIONS, Operation
-from tests.factories import World
+from tests.factories import PASSWORD, World
 from tests.forge import signed
 from tests.tables import unchanged
 from tests.test_bodies import GOOD
@@ -169,3 +169,28 @@ def test_a_statement_that_takes_too_long_is_given_up(settings: Settings, world: 
                 assert response.headers["retry-after"] == "1"
             assert api.get("/post/").status_code == 200
         assert api.as_(as_ada).post("/post/", json={"text": "Hello"}).status_code == 201
+
+
+@pytest.fixture
+def slow_to_leave(engine: Engine) -> Iterator[None]:
+    """Whoever leaves has left so much that it takes a while."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(1.5); RETURN OLD; END $$"
+            )
+        )
+        connection.execute(text('CREATE TRIGGER slow BEFORE DELETE ON "user" EXECUTE FUNCTION take_long()'))
+    yield
+    with engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION take_long CASCADE"))
+
+
+@pytest.mark.usefixtures("slow_to_leave")
+def test_leaving_may_take_longer_than_a_statement(settings: Settings, world: World) -> None:
+    ada = world.user("ada")
+    with elsewhere(settings, statement_timeout=0.5) as api:
+        left = api.as_(world.sign_in(ada)[0]).request("DELETE", "/user/me/", json={"password": PASSWORD})
+        assert left.status_code == 204
+        assert problem(api.get("/user/ada/")) == (404, "user-not-found")

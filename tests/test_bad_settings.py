@@ -68,6 +68,15 @@ BAD = {
     f"DB__uri=postgresql://ada:{NOT_SHOWN}@db:x/pamps": "db.uri: should be "
     "postgresql://user:password@host:port/name, or empty; found (42 characters, not shown) in PAMPS_DB__uri; "
     "set it in .secrets.toml or as PAMPS_DB__uri",
+    f"DB__uri=postgresql://ada:{NOT_SHOWN}@db/pamps?ssl_mode=require": "db.uri: "
+    "asks for ssl_mode, which not every driver knows; "
+    "found (57 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
+    f"DB__uri=postgresql://ada:{NOT_SHOWN}@db/pamps?hostaddr=10.0.0.1": "db.uri: "
+    "asks for hostaddr, which not every driver knows; "
+    "found (58 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
+    f"DB__uri=postgresql://ada:{NOT_SHOWN}@db/pamps?{NOT_SHOWN}": "db.uri: "
+    "has something after the ? that is not name=value&...; "
+    "found (55 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
     f"TEST_DB__uri=ada:{NOT_SHOWN}": "test_db.uri: should be postgresql://user:password@host:port/name, or empty; "
     "found (18 characters, not shown) in PAMPS_TEST_DB__uri; set it in .secrets.toml or as PAMPS_TEST_DB__uri",
     f"SECURITY__secret_key={NOT_SHOWN}": "security.secret_key: needs at least 32 characters (`openssl rand -base64 48` "

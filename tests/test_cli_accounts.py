@@ -14,10 +14,9 @@ from pamps.config import Settings
 from pamps.errors import InvalidRequest
 from pamps.security import Passwords
 from tests.commands import Commands
+from tests.factories import PASSWORD
 from tests.processes import FROM_SOURCE
 from tests.terminal import terminal
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,7 +15,7 @@ import psycopg2
 import pytest
 import uvicorn
 
-from pamps.commands.serve import NOT_HERE, listen, run
+from pamps.commands.serve import NOT_HERE, listen, run, typed
 from pamps.errors import ConfigurationError, PampsError
 from tests.checkout import ROOT
 from tests.commands import Commands
@@ -90,6 +91,25 @@ def test_ctrl_c_ends_it_quietly_while_its_processes_start(pamps: Commands, argum
         there.type("\x03")
         assert there.end() == 0
         assert "Traceback" not in there.screen
+
+
+def test_it_says_what_to_type_for_the_first_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("its own", "another"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pamps").touch(0o755)
+    own = tmp_path / "its own" / "pamps"
+    monkeypatch.setattr(sys, "argv", [str(own), "serve"])
+    said: dict[str, str] = {}
+    for path in ("its own", "another", "nowhere"):
+        monkeypatch.setenv("PATH", str(tmp_path / path))
+        said[path] = typed()
+    assert said == {"its own": "pamps", "another": f"'{own}'", "nowhere": f"'{own}'"}
+    for folder, near in ((tmp_path, "'its own/pamps'"), (own.parent, f"'{own}'")):
+        monkeypatch.chdir(folder)
+        assert typed() == near
+    monkeypatch.setattr(sys, "argv", ["/somewhere/pamps/__main__.py", "serve"])
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    assert typed() == "/usr/bin/python3 -m pamps"
 
 
 def test_a_port_that_is_taken_is_one_line_and_costs_nobody_a_database(pamps: Commands) -> None:

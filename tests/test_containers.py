@@ -20,8 +20,8 @@ from sqlalchemy import make_url
 from pamps import cli
 from pamps.config import every_setting, load_settings
 from pamps.embedded.server import INITDB
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "postgres" / "create-databases.sh"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 API: dict[str, Any] = COMPOSE["services"]["api"]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,8 +11,9 @@ import pytest
 from sqlalchemy import make_url
 
 from pamps import db, embedded
+from tests.checkout import ROOT
 
-SCRIPT = Path(__file__).parent.parent / "postgres" / "create-databases.sh"
+SCRIPT = ROOT / "postgres" / "create-databases.sh"
 
 Run = Callable[[str], list[tuple[Any, ...]]]
 

@@ -2,15 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from pamps import __version__
 from tests.api import Api, problem
+from tests.checkout import ROOT
 
 PAGES = ["/", "/docs", "/docs/oauth2-redirect", "/redoc"]
-STATIC = Path(__file__).parent.parent / "pamps" / "static"
+STATIC = ROOT / "pamps" / "static"
 
 
 def test_the_front_page_says_where_the_api_page_is(api: Api) -> None:

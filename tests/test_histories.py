@@ -11,11 +11,11 @@ from sqlalchemy import Engine, text
 
 from tests.api import Api, Signed, problem
 from tests.conftest import TABLES
+from tests.factories import PASSWORD
 from tests.model import Body, Model, Person, Post, Refused
 from tests.reader import Reader
 from tests.test_counters import recount
 
-PASSWORD = "correct horse battery"
 NAMES = [None, "Ada", "Ána Lívia", "ADAM", "Özlem", "ЁЖИК", "bob"]
 TEXTS = ["Hello!", "مرحبا", "👩‍🚀", "'; DROP TABLE post; --", '{"a": "\\u0041"}', " spaces kept "]
 

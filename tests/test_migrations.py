@@ -155,7 +155,7 @@ def upgrade() -> None:
 
 
 @pytest.fixture
-def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One more migration, which fails on its way."""
     scripts = tmp_path / "migrations"
     (scripts / "versions").mkdir(parents=True)
@@ -164,6 +164,9 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = FAILING.format(down_revision=schema.head())
     (scripts / "versions" / "2999_01_01_failing.py").write_text(last)
     monkeypatch.setattr(schema, "SCRIPTS", scripts)
+    schema.revisions.cache_clear()
+    yield
+    schema.revisions.cache_clear()
 
 
 def test_a_migration_that_fails_leaves_schema_and_data_as_they_were(
@@ -205,7 +208,7 @@ def test_the_revisions_are_one_line() -> None:
 
 @files
 def test_a_migration_is_dated_and_named_as_its_file(file: Path) -> None:
-    assert re.fullmatch(r"\d{4}_(0[1-9]|1[0-2])_([0-2]\d|3[01])_[a-z0-9_]+", file.stem)
+    assert re.fullmatch(r"\d{4}_(0[1-9]|1[0-2])_([0-2]\d|3[01])[b-z]?_[a-z0-9_]+", file.stem)
     assert value(file, "revision") == file.stem
 
 

@@ -1,7 +1,6 @@
 """docs/api.md and docs/architecture.md say what is so."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
 from pamps.models import post, problem, session, user
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parent.parent
 API = (ROOT / "docs" / "api.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 

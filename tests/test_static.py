@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from pathlib import Path
 
-STATIC = Path(__file__).parent.parent / "pamps" / "static"
+from tests.checkout import ROOT
+
+STATIC = ROOT / "pamps" / "static"
 OURS = {"README.md", "index.html"}
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -181,4 +183,16 @@ def greet(settings: Settings, host: str, port: int) -> None:
     console.print(f"Pamps serves on [bold]{base}[/bold]", soft_wrap=True)
     console.print(f"  the API page    {base}/docs", soft_wrap=True)
     console.print(f"  the data        {data}", soft_wrap=True, markup=False)
-    console.print("  the first user  pamps adduser you@example.com you", soft_wrap=True)
+    console.print(f"  the first user  {typed()} adduser you@example.com you", soft_wrap=True, markup=False)
+
+
+def typed() -> str:
+    """What to type for this `pamps`: its name alone, where a shell would find the same one by it."""
+    program = sys.argv[0]
+    if Path(program).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m pamps"
+    found = shutil.which("pamps")
+    if found and os.path.realpath(found) == os.path.realpath(program):
+        return "pamps"
+    below = os.path.relpath(program)  # from the folder that this terminal is in
+    return shlex.quote(below if "/" in below and not below.startswith("..") else str(Path(program).absolute()))

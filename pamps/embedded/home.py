@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from pamps.errors import EmbeddedError
 LOCK = ".pamps.lock"
 # Held shared by everybody who uses the server. The kernel lets go of both when their holder dies, however it dies.
 USERS = ".users.lock"
-SOCKET_MAX_LENGTH = 107  # bytes; unix(7)
+SOCKET_MAX_LENGTH = 103 if sys.platform == "darwin" else 107  # bytes; sys/un.h, unix(7)
 # What an empty file system has of its own.
 NOT_OURS_NOR_OTHERS = {"lost+found"}
 ELSEWHERE = "set db.embedded_dir to a folder that Pamps can have to itself"
