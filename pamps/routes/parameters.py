@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from pamps.models.shape import MAX_ID, USERNAME
+from pamps.models.shape import ID_OR_USERNAME, MAX_ID, USERNAME
 
 PostId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a post.")]
 SessionId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a session.")]
@@ -13,6 +13,5 @@ UsernameInPath = Annotated[
 ]
 # A username is never all digits, so the two can't be taken for one another.
 UserIdOrName = Annotated[
-    str,
-    Path(pattern=rf"^[1-9][0-9]{{0,15}}$|{USERNAME}", description="The id of a user, or a username.", examples=["ada"]),
+    str, Path(pattern=ID_OR_USERNAME, description="The id of a user, or a username.", examples=["ada"])
 ]
