@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from asyncpg import Record
 from fastapi import Depends, Query, Request
 
-from pamps.models.shape import DATED_CURSOR, ID_CURSOR
+from pamps.models.shape import DATED_CURSOR, ID_CURSOR, InDigits
 
 LIMIT_MAX = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most."), InDigits]
 WHERE_FROM = "Where the page begins, from the `Link` header of the page before. Opaque: don't make one up."
 IdCursor = Annotated[str | None, Query(pattern=ID_CURSOR, description=WHERE_FROM)]
 DatedCursor = Annotated[str | None, Query(pattern=DATED_CURSOR, description=WHERE_FROM)]

@@ -39,7 +39,7 @@ class Route(APIRoute):
         self.operation_id = self.unique_id = "_".join([*map(str, self.tags), self.name])
         # In the list of operations, what each does rather than its name: the first line of its docstring.
         self.summary = self.summary or self.description.split("\n")[0].rstrip(".")
-        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + "/?$")
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + r"/?\Z")
         named = [kind for response in self.responses.values() for kind in response.get("raises", ())]
         kept = {status: response for status, response in self.responses.items() if "raises" not in response}
         self.responses = self.answers(kept) | documented([*named, *self.implied()])

@@ -44,6 +44,13 @@ def whole(number: Any) -> Any:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def in_digits(number: Any) -> Any:
+    """A number in an address, without the sign, space, point or underscore that Python would read too."""
+    if isinstance(number, str) and not (number.isascii() and number.isdigit()):
+        raise PydanticCustomError("int_parsing", "Should be a whole number, written in digits")
+    return number
+
+
 def bare(address: Any) -> Any:
     """An address without a name before it: "Ada <ada@example.com>" is for the head of a mail."""
     if isinstance(address, str) and "<" in address:
@@ -51,6 +58,7 @@ def bare(address: Any) -> Any:
     return address
 
 
+InDigits = BeforeValidator(in_digits)
 Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(whole)]
 Count = Annotated[int, Field(ge=0)]
 # AwareDatetime so that a time without its zone is an error; on the wire always UTC, ending in Z (RFC 3339).

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Path
 
-from pamps.models.shape import ID_OR_USERNAME, MAX_ID, USERNAME
+from pamps.models.shape import ID_OR_USERNAME, MAX_ID, USERNAME, InDigits
 
-PostId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a post.")]
-SessionId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a session.")]
+PostId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a post."), InDigits]
+SessionId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a session."), InDigits]
 UsernameInPath = Annotated[
     str, Path(pattern=USERNAME, description="A username; case does not matter.", examples=["ada"])
 ]
