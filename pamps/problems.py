@@ -39,7 +39,9 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
         code=error.code,
         errors=invalid or [],
     )
-    return JSONResponse(body.body(), error.status, {**error.headers, **(headers or {})}, MEDIA_TYPE)
+    # A cache may else keep a 404 by itself (RFC 9111, section 4.2.2), and the next post has the next id.
+    sent = {"Cache-Control": "no-store", **error.headers, **(headers or {})}
+    return JSONResponse(body.body(), error.status, sent, MEDIA_TYPE)
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:

@@ -138,6 +138,7 @@ def test_an_error_is_a_problem_with_its_code_and_writes_nothing(scene: Scene, ki
     assert body.detail
     assert bool(body.errors) == (kind is errors.InvalidRequest)
     assert {name: response.headers[name] for name in kind.headers} == kind.headers
+    assert response.headers["cache-control"] == "no-store"
 
 
 def test_a_mistake_of_ours_tells_nothing_of_our_insides(scene: Scene) -> None:
