@@ -51,10 +51,11 @@ class Route(APIRoute):
         """The documented answers that are no errors, with those that follow from what all our routes do."""
         if "GET" not in (self.methods or ()):
             return kept
-        found: dict[int | str, dict[str, Any]] = {304: {"description": "It is still what `If-None-Match` names"}}
+        headers = {"ETag": header("For `If-None-Match` (RFC 9110, section 13.1.2).")}
         if {page, dated_page} & called(self.dependant):
-            found[200] = {"headers": {"Link": header('The next page, `rel="next"` (RFC 8288); none at the end.')}}
-        return found | kept
+            headers["Link"] = header('The next page, `rel="next"` (RFC 8288); none at the end.')
+        known = {"description": "It is still what `If-None-Match` names"}
+        return {304: known, **kept, 200: {**kept.get(200, {}), "headers": headers}}
 
     def implied(self) -> list[type[PampsError]]:
         """The errors that follow from what a route takes."""
@@ -193,6 +194,9 @@ SENT_WITH = {
 
 def header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
+
+
+CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": header("Where it is from now on.")}}}
 
 
 def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]:

@@ -68,6 +68,7 @@ LISTS = {
     "GET /user/timeline/", "GET /post/", "GET /post/{id}/replies/", "GET /post/user/{username}/",
     "GET /post/{id}/likes/", "GET /post/likes/{username}/",
 }  # fmt: skip
+MAKE = {"POST /user/", "POST /post/"}
 
 Document = dict[str, Any]
 
@@ -185,7 +186,9 @@ def kinds(root: type[PampsError]) -> set[type[PampsError]]:
 def test_headers_that_matter_are_in_the_document(operations: dict[str, Any]) -> None:
     for name, operation in operations.items():
         headers = {status: set(response.get("headers", {})) for status, response in operation["responses"].items()}
-        assert ("Link" in headers.get("200", set())) is (name in LISTS)
+        read = {"ETag", "Link"} if name in LISTS else {"ETag"} if name.startswith("GET") else set()
+        assert headers.get("200", read) == read
+        assert headers.get("201", set()) == ({"Location"} if name in MAKE else set())
         assert headers.get("401", {"WWW-Authenticate"}) == {"WWW-Authenticate"}
         assert headers.get("503", {"Retry-After"}) == {"Retry-After"}
 

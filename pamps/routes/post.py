@@ -16,7 +16,7 @@ from pamps.queries import post as posts
 from pamps.queries import thread as threads
 from pamps.routes import json
 from pamps.routes.parameters import PostId, UsernameInPath
-from pamps.routing import Route, raises
+from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/post", tags=["post"], route_class=Route)
 
@@ -47,7 +47,7 @@ async def home(request: Request, page: Page, viewer: Visitor, db: Database) -> R
     return json(row, headers=next_link(request, row))
 
 
-@router.post("/", status_code=201, response_model=PostResponse, responses=raises(ParentNotFound))
+@router.post("/", status_code=201, response_model=PostResponse, responses={**CREATED, **raises(ParentNotFound)})
 async def publish(body: Annotated[PostRequest, Depends(bounded_post)], viewer: Viewer, db: Database) -> Response:
     """Publish a post, or a reply to the post that `parent_id` names."""
     row = await db.one(posts.publish, viewer, text=body.text, parent_id=body.parent_id)
