@@ -59,7 +59,7 @@ class Route(APIRoute):
 
     def implied(self) -> list[type[PampsError]]:
         """The errors that follow from what a route takes."""
-        found: list[type[PampsError]] = []
+        found: list[type[PampsError]] = [PampsError]
         calls = called(self.dependant)
         if database in calls:
             found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]

@@ -80,8 +80,7 @@ def a_mistake_of_ours(scene: Scene) -> Response:
         connection.execute(text("""ALTER TABLE "user" ADD CONSTRAINT secret_rule CHECK (username <> 'new')"""))
     engine.dispose()
     app = create_app(scene.settings.model_copy(update={"db": scene.settings.db.model_copy(update={"uri": uri})}))
-    # No Api, which would find that the document does not list it.
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with Api(app) as client:
         return client.post("/user/", json={"email": "new@example.com", "username": "new", "password": PASSWORD})
 
 
