@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
@@ -58,6 +67,16 @@ def bare(address: Any) -> Any:
     return address
 
 
+def in_ascii(address: str) -> str:
+    """An address whose first part is ASCII: of other letters PostgreSQL would not know that É and é are the same.
+
+    The domain may have them; the validator before has brought it to one form (IDNA 2008, in lower case).
+    """
+    if not address.rpartition("@")[0].isascii():
+        raise PydanticCustomError("email", "The part before the @ should be ASCII letters, digits and signs alone")
+    return address
+
+
 InDigits = BeforeValidator(in_digits)
 Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(whole)]
 Count = Annotated[int, Field(ge=0)]
@@ -70,7 +89,9 @@ Instant = Annotated[
 ]
 
 Username = Annotated[str, Field(min_length=2, max_length=30, pattern=USERNAME, examples=["ada"])]
-Email = Annotated[EmailStr, BeforeValidator(bare), Field(max_length=254, examples=["ada@example.com"])]
+Email = Annotated[
+    EmailStr, BeforeValidator(bare), AfterValidator(in_ascii), Field(max_length=254, examples=["ada@example.com"])
+]
 Password = Annotated[str, Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"])]
 Name = Annotated[str, Field(max_length=100, pattern=NOT_BLANK, examples=["Ada Lovelace"])]
 Avatar = Annotated[str, Field(max_length=500, pattern=WEB_ADDRESS, examples=["https://example.com/ada.png"])]
