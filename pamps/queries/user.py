@@ -31,10 +31,10 @@ from pamps.queries.sql import (
     anyone,
     if_signed_in,
     instant,
+    one,
     own,
     page_of,
     reading,
-    reading_page,
     same,
     shaped,
     signed_in,
@@ -99,14 +99,14 @@ registered = (
 )
 register = Statement(select(user_json(registered).label("body")))
 
-find = Statement(reading(select(user_json(users)).where(same(users.c.username, USERNAME))), missing=UserNotFound)
+find = Statement(reading(one(select(user_json(users)).where(same(users.c.username, USERNAME)))), missing=UserNotFound)
 
-me = Statement(own(select(me_json(users)).where(users.c.id == VIEWER)))
+me = Statement(own(one(select(me_json(users)).where(users.c.id == VIEWER))))
 
-everyone = Statement(reading_page(page_of(select(users), user_json, users.c.id)))
+everyone = Statement(reading(page_of(select(users), user_json, users.c.id)))
 
 search = Statement(
-    reading_page(
+    reading(
         page_of(
             select(users).where(
                 or_(
@@ -188,25 +188,20 @@ follow_gone = (
     .returning(social.c.followed_id)
     .cte("gone")
 )
-unfollow = Statement(
-    select(
-        select(user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE))
-        .where(users.c.id == WHOM)
-        .scalar_subquery()
-        .label("body"),
-    ).where(signed_in()),
-    missing=UserNotFound,
-)
+unfollowed = user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE)
+unfollow = Statement(own(one(select(unfollowed).where(users.c.id == WHOM))), missing=UserNotFound)
 
 
 def people(side: str, other: str) -> Statement:
     """Those on one side of a user's follows, newest first; a null body where there is no such user."""
-    rows = select(users, social.c.date, social.c[side]).join(social, social.c[side] == users.c.id)
-    body, following_page = page_of(
-        rows.where(social.c[other] == user_id_of(USERNAME)), user_json, social.c.date, social.c[side]
+    whose = user_id_of(USERNAME)
+    rows = (
+        select(users, social.c.date, social.c[side])
+        .join(social, social.c[side] == users.c.id)
+        .where(social.c[other] == whose)
     )
-    known = case((user_id_of(USERNAME).is_not(None), body))
-    return Statement(select(known.label("body"), following_page.label("next")).where(anyone()), missing=UserNotFound)
+    page = page_of(rows, user_json, social.c.date, social.c[side], of=whose.is_not(None))
+    return Statement(reading(page), missing=UserNotFound)
 
 
 followers = people("follower_id", "followed_id")
