@@ -43,7 +43,6 @@ from pamps.queries.sql import (
 
 ID = bindparam("id", type_=BigInteger)
 USERNAME = bindparam("username", type_=Text)
-EMAIL = bindparam("email", type_=Text)
 PROFILE = ("email", "username", "name", "avatar", "bio")
 
 

@@ -5,18 +5,16 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from sqlalchemy import column, select, table
 
 from pamps import __version__, schema
-from pamps.db import Statement
 from pamps.dependencies import Database
 from pamps.errors import SchemaBehind
 from pamps.models.health import Health, Service
+from pamps.queries import health
 from pamps.routing import JSON, Route
 
 router = APIRouter(tags=["health"], route_class=Route)
 
-revision = Statement(select(column("version_num")).select_from(table("alembic_version")))
 WEIGHT = re.compile(r"(?:^|;)\s*q=([01](?:\.[0-9]*)?)", re.IGNORECASE)
 FRONT_PAGE = Path(__file__).parent.parent.joinpath("static", "index.html").read_text()
 
@@ -55,7 +53,7 @@ async def alive() -> Response:
 @router.get("/readyz", response_model=Health)
 async def ready(db: Database) -> Response:
     """That the database answers and its schema is this version's."""
-    row = await db.row(revision)
+    row = await db.row(health.revision)
     found = row["version_num"] if row else None
     if found != schema.head():
         raise SchemaBehind(f"the schema is at {found}, this version needs {schema.head()}; run: pamps migrate")

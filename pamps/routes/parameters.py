@@ -1,8 +1,8 @@
-"""The parameters in our paths."""
+"""The parameters in our paths, and in more than one query."""
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from pamps.models.shape import ID_OR_USERNAME, MAX_ID, USERNAME, InDigits
 
@@ -15,3 +15,5 @@ UsernameInPath = Annotated[
 UserIdOrName = Annotated[
     str, Path(pattern=ID_OR_USERNAME, description="The id of a user, or a username.", examples=["ada"])
 ]
+
+IncludeReplies = Annotated[bool, Query(description="Whether replies are among the posts.")]

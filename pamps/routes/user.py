@@ -24,7 +24,7 @@ from pamps.queries import post as posts
 from pamps.queries import session as sessions
 from pamps.queries import user as users
 from pamps.routes import json
-from pamps.routes.parameters import SessionId, UserIdOrName, UsernameInPath
+from pamps.routes.parameters import IncludeReplies, SessionId, UserIdOrName, UsernameInPath
 from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/user", tags=["user"], route_class=Route)
@@ -66,7 +66,7 @@ async def timeline(
     page: Page,
     viewer: Viewer,
     db: Database,
-    include_replies: Annotated[bool, Query(description="Whether replies are among the posts.")] = True,
+    include_replies: IncludeReplies = True,
 ) -> Response:
     """The posts of those I follow, newest first."""
     statement = posts.timeline_with_replies if include_replies else posts.timeline_without_replies
