@@ -65,7 +65,6 @@ class Statement:
 CONSTRAINTS: dict[str, type[PampsError]] = {
     "user_username_key": errors.UsernameTaken,
     "user_username_reserved_check": errors.UsernameReserved,
-    "user_username_check": errors.InvalidRequest,
     "user_email_key": errors.EmailTaken,
     "social_not_self_check": errors.SelfFollow,
     "social_followed_id_fkey": errors.UserNotFound,
@@ -78,7 +77,6 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "social_follower_id_fkey": errors.SessionEnded,
     "like_user_id_fkey": errors.SessionEnded,
     "post_user_id_fkey": errors.SessionEnded,
-    "session_user_id_fkey": errors.WrongCredentials,
 }
 
 BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
