@@ -6,7 +6,7 @@ The synchronous tools (migrations, the shell, test factories) take `engine`, whi
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 from sqlalchemy import BindParameter, Engine, Executable, create_engine
@@ -30,13 +30,6 @@ class Compiler(DIALECT.statement_compiler):  # type: ignore[misc, name-defined]
 
 
 DIALECT.statement_compiler = Compiler
-
-
-class Viewer(NamedTuple):
-    """Who asks: a user and the session they are signed in with, as an access token claims."""
-
-    user_id: int
-    session_id: int
 
 
 class Statement:
@@ -171,8 +164,8 @@ class Database:
                 )
                 return await connection.fetchrow(statement.sql, *arguments, timeout=PATIENCE)
 
-    async def one(self, statement: Statement, viewer: Viewer | None = None, **params: Any) -> asyncpg.Record:
-        """The row of a statement that verifies the viewer's session.
+    async def one(self, statement: Statement, viewer: tuple[int, int] | None = None, **params: Any) -> asyncpg.Record:
+        """The row of a statement that verifies the viewer's session. `viewer` is the ids of a user and of a session.
 
         Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
         """

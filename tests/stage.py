@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from asyncpg import Record
 
 from pamps.config import Settings
-from pamps.db import Database, Statement, Viewer
+from pamps.db import Database, Statement
 from pamps.errors import PampsError
 from pamps.models import Post, User
 from pamps.queries import like as likes
 from pamps.queries import post as posts
 from pamps.queries import user as users
-from pamps.security import read_access_token
+from pamps.security import Claim, read_access_token
 from tests.factories import World
 
 CONNECTIONS = 16
@@ -32,7 +32,7 @@ class Player(NamedTuple):
     """Somebody who is signed in."""
 
     user: User
-    viewer: Viewer
+    viewer: Claim
 
 
 class Act(NamedTuple):
@@ -52,7 +52,7 @@ class Stage:
     def player(self) -> Player:
         user = self.world.user()
         token, _ = self.world.sign_in(user)
-        return Player(user, Viewer(*read_access_token(token, self.world.settings.security)))
+        return Player(user, read_access_token(token, self.world.settings.security))
 
     def players(self, count: int) -> list[Player]:
         return [self.player() for _ in range(count)]
@@ -81,8 +81,8 @@ class Stage:
         async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
             with suppress(RolledBack):
                 async with connection.transaction():
-                    claimed = {"viewer": first.by.viewer.user_id, "session": first.by.viewer.session_id}
-                    arguments = first.statement.arguments({**first.params, **claimed})
+                    claim = {"viewer": first.by.viewer.user_id, "session": first.by.viewer.session_id}
+                    arguments = first.statement.arguments({**first.params, **claim})
                     await connection.fetchrow(first.statement.sql, *arguments)
                     waiting = asyncio.create_task(self.answer(second))
                     while not await pool.fetchval(WAITING):
