@@ -17,6 +17,7 @@ from pamps.config import Db
 from pamps.errors import PampsError
 
 PATIENCE = 3600  # seconds
+TRIES = 3  # of a statement that collides with others
 CLOSING = 3  # seconds; requests have had theirs, server.shutdown_timeout, before
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
@@ -86,11 +87,11 @@ UNAVAILABLE = (
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.PostgresSystemError,  # the server's own I/O failed
 )
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 BUSY = (
     asyncpg.QueryCanceledError,  # statement_timeout
     asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
+    *COLLIDED,
 )
 SCHEMA_BEHIND = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
@@ -153,16 +154,24 @@ class Database:
         """The first row of a statement, or None."""
         arguments = statement.arguments(params)
         pool = self.pool or await self.open()
+        tries = TRIES
         with self.meanings:
-            if not statement.patient:
-                return await pool.fetchrow(statement.sql, *arguments)
-            async with pool.acquire() as connection, connection.transaction():
-                # Working may take long; waiting for somebody's lock may not.
-                usual = int(self.settings.statement_timeout * 1000)
-                await connection.execute(
-                    f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}"
-                )
-                return await connection.fetchrow(statement.sql, *arguments, timeout=PATIENCE)
+            while True:
+                try:
+                    if statement.patient:
+                        return await self.patiently(pool, statement.sql, arguments)
+                    return await pool.fetchrow(statement.sql, *arguments)
+                except COLLIDED:  # it has done nothing, and what it was in the way of goes on
+                    tries -= 1
+                    if not tries:
+                        raise
+
+    async def patiently(self, pool: asyncpg.Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
+        """The first row of a statement whose work may take long; waiting for somebody's lock may not."""
+        async with pool.acquire() as connection, connection.transaction():
+            usual = int(self.settings.statement_timeout * 1000)
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}")
+            return await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
 
     async def one(self, statement: Statement, viewer: tuple[int, int] | None = None, **params: Any) -> asyncpg.Record:
         """The row of a statement that verifies the viewer's session. `viewer` is the ids of a user and of a session.

@@ -42,6 +42,10 @@ class Act(NamedTuple):
     statement: Statement
     params: dict[str, Any]
 
+    def arguments(self) -> list[Any]:
+        claim = {"viewer": self.by.viewer.user_id, "session": self.by.viewer.session_id}
+        return self.statement.arguments({**self.params, **claim})
+
 
 class Stage:
     def __init__(self, world: World, runner: asyncio.Runner, db: Database):
@@ -72,21 +76,24 @@ class Stage:
         except PampsError as error:
             return error
 
-    def while_open(self, first: Act, second: Act, commit: bool = True) -> Answer:
-        """What the second answers, begun when the first has run and not yet committed. It must wait for the first."""
-        return self.runner.run(self.second_of(first, second, commit))
+    def while_open(self, first: Act, second: Act, then: Act | None = None, commit: bool = True) -> Answer:
+        """What the second answers, begun when the first has run and not yet committed. It must wait for the first.
 
-    async def second_of(self, first: Act, second: Act, commit: bool) -> Answer:
+        `then` follows the first in its transaction once the second waits.
+        """
+        return self.runner.run(self.second_of(first, second, then, commit))
+
+    async def second_of(self, first: Act, second: Act, then: Act | None, commit: bool) -> Answer:
         pool = await self.db.open()
         async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
             with suppress(RolledBack):
                 async with connection.transaction():
-                    claim = {"viewer": first.by.viewer.user_id, "session": first.by.viewer.session_id}
-                    arguments = first.statement.arguments({**first.params, **claim})
-                    await connection.fetchrow(first.statement.sql, *arguments)
+                    await connection.fetchrow(first.statement.sql, *first.arguments())
                     waiting = asyncio.create_task(self.answer(second))
                     while not await pool.fetchval(WAITING):
                         assert not waiting.done(), "the second did not wait for the first"
+                    if then:
+                        await connection.fetchrow(then.statement.sql, *then.arguments())
                     if not commit:
                         raise RolledBack
             return await waiting
