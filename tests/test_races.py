@@ -103,6 +103,16 @@ def test_the_last_two_replies_deleted_at_once_take_the_tombstones_along(on_stage
     assert (tombstones(engine), alive(engine)) == ([], [])
 
 
+def test_a_post_that_is_just_deleted_goes_when_what_is_under_it_goes(on_stage: Stage, engine: Engine) -> None:
+    ada, bob = on_stage.players(2)
+    root = on_stage.world.post(by=ada.user)
+    post = on_stage.world.post(by=ada.user, parent=root)
+    reply = on_stage.world.post(by=bob.user, parent=post)
+    on_stage.at_once(delete(ada, post))
+    assert outcome(on_stage.while_open(delete(ada, root), delete(bob, reply))) == "ok"
+    assert (tombstones(engine), alive(engine)) == ([], [])
+
+
 def test_a_like_of_a_post_that_is_just_deleted_finds_nothing(on_stage: Stage, engine: Engine) -> None:
     ada, bob = on_stage.players(2)
     post = on_stage.world.post(by=ada.user)
