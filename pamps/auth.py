@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
 
-from pamps.db import Viewer as Claimed
 from pamps.dependencies import Settings
 from pamps.errors import NotSignedIn
-from pamps.security import read_access_token
+from pamps.security import Claim, read_access_token
 
 bearer = OAuth2PasswordBearer(
     tokenUrl="token",
@@ -19,19 +18,19 @@ bearer = OAuth2PasswordBearer(
 BearerToken = Annotated[str | None, Depends(bearer)]
 
 
-async def visitor(token: BearerToken, settings: Settings) -> Claimed | None:
+async def visitor(token: BearerToken, settings: Settings) -> Claim | None:
     """Whoever asks, or None where no token was sent. A bad token is 401 here too: its client should learn of it."""
-    if token is None:
-        return None
-    return Claimed(*read_access_token(token, settings.security))
+    return None if token is None else read_access_token(token, settings.security)
 
 
-async def viewer(claimed: Annotated[Claimed | None, Depends(visitor)]) -> Claimed:
+Visitor = Annotated[Claim | None, Depends(visitor)]
+
+
+async def viewer(claim: Visitor) -> Claim:
     """Whoever is signed in."""
-    if claimed is None:
+    if claim is None:
         raise NotSignedIn()
-    return claimed
+    return claim
 
 
-Visitor = Annotated[Claimed | None, Depends(visitor)]
-Viewer = Annotated[Claimed, Depends(viewer)]
+Viewer = Annotated[Claim, Depends(viewer)]

@@ -6,7 +6,7 @@ The synchronous tools (migrations, the shell, test factories) take `engine`, whi
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import asyncpg
@@ -18,6 +18,7 @@ from pamps.config import Db
 from pamps.errors import PampsError
 
 PATIENCE = 3600  # seconds
+TRIES = 3  # of a statement that collides with others
 CLOSING = 3  # seconds; requests have had theirs, server.shutdown_timeout, before
 # What asyncpg (connect_utils.py) or the server, for `options`, makes of what stands after the ? of a uri. Anything else
 # asyncpg would send to the server as a setting, to be refused there.
@@ -38,13 +39,6 @@ class Compiler(DIALECT.statement_compiler):  # type: ignore[misc, name-defined]
 
 
 DIALECT.statement_compiler = Compiler
-
-
-class Viewer(NamedTuple):
-    """Who asks: a user and the session they are signed in with, as an access token claims."""
-
-    user_id: int
-    session_id: int
 
 
 class Statement:
@@ -73,7 +67,6 @@ class Statement:
 CONSTRAINTS: dict[str, type[PampsError]] = {
     "user_username_key": errors.UsernameTaken,
     "user_username_reserved_check": errors.UsernameReserved,
-    "user_username_check": errors.InvalidRequest,
     "user_email_key": errors.EmailTaken,
     "social_not_self_check": errors.SelfFollow,
     "social_followed_id_fkey": errors.UserNotFound,
@@ -86,7 +79,6 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "social_follower_id_fkey": errors.SessionEnded,
     "like_user_id_fkey": errors.SessionEnded,
     "post_user_id_fkey": errors.SessionEnded,
-    "session_user_id_fkey": errors.WrongCredentials,
 }
 
 BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
@@ -103,11 +95,11 @@ UNAVAILABLE = (
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.PostgresSystemError,  # the server's own I/O failed
 )
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 BUSY = (
     asyncpg.QueryCanceledError,  # statement_timeout
     asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
+    *COLLIDED,
 )
 SCHEMA_BEHIND = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
@@ -180,19 +172,27 @@ class Database:
         """The first row of a statement, or None."""
         arguments = statement.arguments(params)
         pool = self.pool or await self.open()
+        tries = TRIES
         with self.meanings:
-            if not statement.patient:
-                return await pool.fetchrow(statement.sql, *arguments)
-            async with pool.acquire() as connection, connection.transaction():
-                # Working may take long; waiting for somebody's lock may not.
-                usual = int(self.settings.statement_timeout * 1000)
-                await connection.execute(
-                    f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}"
-                )
-                return await connection.fetchrow(statement.sql, *arguments, timeout=PATIENCE)
+            while True:
+                try:
+                    if statement.patient:
+                        return await self.patiently(pool, statement.sql, arguments)
+                    return await pool.fetchrow(statement.sql, *arguments)
+                except COLLIDED:  # it has done nothing, and what it was in the way of goes on
+                    tries -= 1
+                    if not tries:
+                        raise
 
-    async def one(self, statement: Statement, viewer: Viewer | None = None, **params: Any) -> asyncpg.Record:
-        """The row of a statement that verifies the viewer's session.
+    async def patiently(self, pool: asyncpg.Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
+        """The first row of a statement whose work may take long; waiting for somebody's lock may not."""
+        async with pool.acquire() as connection, connection.transaction():
+            usual = int(self.settings.statement_timeout * 1000)
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}")
+            return await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
+
+    async def one(self, statement: Statement, viewer: tuple[int, int] | None = None, **params: Any) -> asyncpg.Record:
+        """The row of a statement that verifies the viewer's session. `viewer` is the ids of a user and of a session.
 
         Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
         """

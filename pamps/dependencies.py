@@ -4,29 +4,27 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pamps.config import Settings as SettingsType
-from pamps.db import Database as DatabaseType
-from pamps.security import Passwords as PasswordsType
+from pamps import config, db, security
 
 
-async def database(request: Request) -> DatabaseType:
+async def database(request: Request) -> db.Database:
     """The pool of this process."""
-    found: DatabaseType = request.app.state.database
+    found: db.Database = request.app.state.database
     return found
 
 
-async def settings(request: Request) -> SettingsType:
+async def settings(request: Request) -> config.Settings:
     """The settings of this process."""
-    found: SettingsType = request.app.state.settings
+    found: config.Settings = request.app.state.settings
     return found
 
 
-async def passwords(request: Request) -> PasswordsType:
+async def passwords(request: Request) -> security.Passwords:
     """The password hasher of this process."""
-    found: PasswordsType = request.app.state.passwords
+    found: security.Passwords = request.app.state.passwords
     return found
 
 
-Database = Annotated[DatabaseType, Depends(database)]
-Settings = Annotated[SettingsType, Depends(settings)]
-Passwords = Annotated[PasswordsType, Depends(passwords)]
+Database = Annotated[db.Database, Depends(database)]
+Settings = Annotated[config.Settings, Depends(settings)]
+Passwords = Annotated[security.Passwords, Depends(passwords)]

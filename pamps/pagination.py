@@ -7,15 +7,15 @@ from urllib.parse import urlencode
 from asyncpg import Record
 from fastapi import Depends, Query, Request
 
+from pamps.models.shape import DATED_CURSOR, ID_CURSOR, InDigits
+
 LIMIT_MAX = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most."), InDigits]
 WHERE_FROM = "Where the page begins, from the `Link` header of the page before. Opaque: don't make one up."
-# Every text of these forms is a cursor, so a garbled one is refused like any other bad parameter. Times before the year
-# 2286 have sixteen digits in microseconds.
-IdCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}$", description=WHERE_FROM)]
-DatedCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description=WHERE_FROM)]
+IdCursor = Annotated[str | None, Query(pattern=ID_CURSOR, description=WHERE_FROM)]
+DatedCursor = Annotated[str | None, Query(pattern=DATED_CURSOR, description=WHERE_FROM)]
 
 
 async def page(limit: Limit = 20, cursor: IdCursor = None) -> dict[str, Any]:

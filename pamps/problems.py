@@ -12,6 +12,7 @@ from starlette.routing import Route
 from pamps import errors
 from pamps.errors import PampsError
 from pamps.models.problem import Invalid, Problem
+from pamps.models.shape import in_words
 
 MEDIA_TYPE = "application/problem+json"
 BY_STATUS: dict[int, type[PampsError]] = {
@@ -38,7 +39,9 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
         code=error.code,
         errors=invalid or [],
     )
-    return JSONResponse(body.body(), error.status, {**error.headers, **(headers or {})}, MEDIA_TYPE)
+    # A cache may else keep a 404 by itself (RFC 9111, section 4.2.2), and the next post has the next id.
+    sent = {"Cache-Control": "no-store", **error.headers, **(headers or {})}
+    return JSONResponse(body.body(), error.status, sent, MEDIA_TYPE)
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:
@@ -57,13 +60,13 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
         return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']}{at}"))
     return problem(
         errors.InvalidRequest(sentence(found)),
-        [Invalid(loc=list(e["loc"]), msg=e["msg"], type=e["type"]) for e in found],
+        [Invalid(loc=list(e["loc"]), msg=in_words(e), type=e["type"]) for e in found],
     )
 
 
 def sentence(found: Any) -> str:
     """What is wrong with a request, in one line for people."""
-    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)
+    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {in_words(one)}" for one in found)
 
 
 async def http(request: Request, error: Exception) -> JSONResponse:

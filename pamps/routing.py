@@ -42,7 +42,7 @@ class Route(APIRoute):
         self.operation_id = self.unique_id = "_".join([*map(str, self.tags), self.name])
         # In the list of operations, what each does rather than its name: the first line of its docstring.
         self.summary = self.summary or self.description.split("\n")[0].rstrip(".")
-        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + "/?$")
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$").removesuffix("/") + r"/?\Z")
         named = [kind for response in self.responses.values() for kind in response.get("raises", ())]
         kept = {status: response for status, response in self.responses.items() if "raises" not in response}
         self.responses = self.answers(kept) | documented([*named, *self.implied()])
@@ -57,14 +57,15 @@ class Route(APIRoute):
         """The documented answers that are no errors, with those that follow from what all our routes do."""
         if "GET" not in (self.methods or ()):
             return kept
-        found: dict[int | str, dict[str, Any]] = {304: {"description": "It is still what `If-None-Match` names"}}
+        headers = {"ETag": header("For `If-None-Match` (RFC 9110, section 13.1.2).")}
         if {page, dated_page} & called(self.dependant):
-            found[200] = {"headers": {"Link": header('The next page, `rel="next"` (RFC 8288); none at the end.')}}
-        return found | kept
+            headers["Link"] = header('The next page, `rel="next"` (RFC 8288); none at the end.')
+        known = {"description": "It is still what `If-None-Match` names"}
+        return {304: known, **kept, 200: {**kept.get(200, {}), "headers": headers}}
 
     def implied(self) -> list[type[PampsError]]:
         """The errors that follow from what a route takes."""
-        found: list[type[PampsError]] = []
+        found: list[type[PampsError]] = [PampsError]
         calls = called(self.dependant)
         if database in calls:
             found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]
@@ -215,6 +216,9 @@ SENT_WITH = {
 
 def header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
+
+
+CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": header("Where it is from now on.")}}}
 
 
 def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]:

@@ -64,8 +64,8 @@ class Passwords:
         return bool(self.context.needs_update(known))
 
 
-class AccessToken(NamedTuple):
-    """What an access token claims."""
+class Claim(NamedTuple):
+    """What an access token claims: to be of a user, in a session."""
 
     user_id: int
     session_id: int
@@ -84,7 +84,7 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
     return str(jwt.encode(claims, settings.secret_key, ALGORITHM))
 
 
-def read_access_token(token: str, settings: Security, expired_too: bool = False) -> AccessToken:
+def read_access_token(token: str, settings: Security, expired_too: bool = False) -> Claim:
     """The claims of an access token of ours. Raises TokenExpired or InvalidToken."""
     found, expires = verified(token, settings.secret_key, settings.issuer)
     if expires < time.time() and not expired_too:
@@ -94,7 +94,7 @@ def read_access_token(token: str, settings: Security, expired_too: bool = False)
 
 # A client sends the same token with every request for half an hour; that its signature is right need be found out once.
 @lru_cache(maxsize=4096)
-def verified(token: str, key: str, issuer: str) -> tuple[AccessToken, int]:
+def verified(token: str, key: str, issuer: str) -> tuple[Claim, int]:
     """The claims of an access token that was signed with a key, and when it expires, in seconds since the epoch."""
     # To python-jose, requiring a claim is also verifying it; whether the token has expired changes with time.
     options = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_exp": False}
@@ -103,7 +103,7 @@ def verified(token: str, key: str, issuer: str) -> tuple[AccessToken, int]:
         claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=issuer, options=options)
         if claims["kind"] != "access":
             raise InvalidToken("that token is of another kind; send the access token")
-        found, expires = AccessToken(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
+        found, expires = Claim(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
     except (JWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise InvalidToken() from None
     if not all(0 < number <= MAX_ID for number in found):

@@ -68,5 +68,5 @@ class World:
         self.session.add(row)
         self.session.commit()
         self.session.refresh(row)
-        self.session.expunge(row)
+        self.session.close()  # the transaction that refreshing began; the session goes on with the next row
         return row

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from asyncpg import Record
 
 from pamps.config import Settings
-from pamps.db import Database, Statement, Viewer
+from pamps.db import Database, Statement
 from pamps.errors import PampsError
 from pamps.models import Post, User
 from pamps.queries import like as likes
 from pamps.queries import post as posts
 from pamps.queries import user as users
-from pamps.security import read_access_token
+from pamps.security import Claim, read_access_token
 from tests.factories import World
 
 CONNECTIONS = 16
@@ -32,7 +32,7 @@ class Player(NamedTuple):
     """Somebody who is signed in."""
 
     user: User
-    viewer: Viewer
+    viewer: Claim
 
 
 class Act(NamedTuple):
@@ -41,6 +41,10 @@ class Act(NamedTuple):
     by: Player
     statement: Statement
     params: dict[str, Any]
+
+    def arguments(self) -> list[Any]:
+        claim = {"viewer": self.by.viewer.user_id, "session": self.by.viewer.session_id}
+        return self.statement.arguments({**self.params, **claim})
 
 
 class Stage:
@@ -52,7 +56,7 @@ class Stage:
     def player(self) -> Player:
         user = self.world.user()
         token, _ = self.world.sign_in(user)
-        return Player(user, Viewer(*read_access_token(token, self.world.settings.security)))
+        return Player(user, read_access_token(token, self.world.settings.security))
 
     def players(self, count: int) -> list[Player]:
         return [self.player() for _ in range(count)]
@@ -72,21 +76,24 @@ class Stage:
         except PampsError as error:
             return error
 
-    def while_open(self, first: Act, second: Act, commit: bool = True) -> Answer:
-        """What the second answers, begun when the first has run and not yet committed. It must wait for the first."""
-        return self.runner.run(self.second_of(first, second, commit))
+    def while_open(self, first: Act, second: Act, then: Act | None = None, commit: bool = True) -> Answer:
+        """What the second answers, begun when the first has run and not yet committed. It must wait for the first.
 
-    async def second_of(self, first: Act, second: Act, commit: bool) -> Answer:
+        `then` follows the first in its transaction once the second waits.
+        """
+        return self.runner.run(self.second_of(first, second, then, commit))
+
+    async def second_of(self, first: Act, second: Act, then: Act | None, commit: bool) -> Answer:
         pool = await self.db.open()
         async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
             with suppress(RolledBack):
                 async with connection.transaction():
-                    claimed = {"viewer": first.by.viewer.user_id, "session": first.by.viewer.session_id}
-                    arguments = first.statement.arguments({**first.params, **claimed})
-                    await connection.fetchrow(first.statement.sql, *arguments)
+                    await connection.fetchrow(first.statement.sql, *first.arguments())
                     waiting = asyncio.create_task(self.answer(second))
                     while not await pool.fetchval(WAITING):
                         assert not waiting.done(), "the second did not wait for the first"
+                    if then:
+                        await connection.fetchrow(then.statement.sql, *then.arguments())
                     if not commit:
                         raise RolledBack
             return await waiting

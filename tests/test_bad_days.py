@@ -17,7 +17,7 @@ from pamps.config import Settings
 from pamps.db import Database
 from pamps.errors import DatabaseUnavailable
 from pamps.queries import post as posts
-from pamps.routes.health import revision
+from pamps.queries.health import revision
 from tests.api import Api, problem
 from tests.document import OPERATIONS, Operation
 from tests.factories import PASSWORD, World

@@ -33,6 +33,7 @@ def test_what_depends_on_the_viewer_says_so_to_caches(api: Api, as_ada: Signed) 
 
 def test_what_is_the_same_for_everybody_does_not(api: Api) -> None:
     found = {path: api.get(path).headers for path in PAGES}
+    assert api.get("/", headers={"Accept": "application/json"}).headers["vary"] == "Accept"
     assert {path: (one.get("vary"), one.get("cache-control")) for path, one in found.items()} == {
         "/": ("Accept", None),
         "/livez": (None, "no-store"),

@@ -30,7 +30,26 @@ IN_PATH = [
     "%E2%80%AE",
     "'",
 ]
-NO_IDS = ["0", "-1", "-0", "1.5", "1e3", "0x1", "9007199254740992", "9" * 400, "NaN", "null", "%20"]
+NO_IDS = [
+    "0",
+    "-1",
+    "-0",
+    "1.5",
+    "1e3",
+    "0x1",
+    "9007199254740992",
+    "9" * 400,
+    "NaN",
+    "null",
+    "%20",
+    "1.0",
+    "%201",
+    "1%20",
+    "+1",
+    "1_0",
+    "%D9%A1",
+    "1%0A",
+]
 IN_QUERY = ["%00", "a%00", "%ff", "%ED%A0%80", "-1", "9" * 400, "true%00", ""]
 SCRIPTS = [
     "👩‍👩‍👧‍👦 🏳️‍🌈 🇧🇷 👍🏽",
@@ -139,6 +158,11 @@ def test_odd_characters_in_a_path_are_refused(as_ada: Signed, engine: Engine) ->
             for parameter, odd in product(operation.parameters("path"), IN_PATH):
                 response = as_ada.request(operation.method, operation.path.format(**{parameter: odd}))
                 assert problem(response)[0] in (404, 422), (operation, odd)
+
+
+def test_no_path_goes_on_after_its_end(as_ada: Signed) -> None:
+    for path in ("/post/%0A", "/post/1/%0A", "/livez%0A", "/livez/%0A", "/openapi.json%0A"):
+        assert problem(as_ada.get(path)) in [(404, "not-found"), (422, "invalid-request")], path
 
 
 def test_an_id_that_can_be_nobodys_is_refused(as_ada: Signed, engine: Engine) -> None:

@@ -13,11 +13,14 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
 from pamps.models.problem import Problem
+from pamps.models.shape import RULES
 from tests.api import Api, Signed, problem
+from tests.document import DOCUMENT
 from tests.factories import PASSWORD, World
 from tests.forge import claims, signed
 from tests.tables import unchanged
 
+ENDS_IN_Z = "Z$"  # of times, which only answers have
 NOBODY_LISTENS = "postgresql://pamps:secret@127.0.0.1:1/pamps"
 AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError}
 # Those with a code of their own; the others are only there to be inherited from.
@@ -77,8 +80,7 @@ def a_mistake_of_ours(scene: Scene) -> Response:
         connection.execute(text("""ALTER TABLE "user" ADD CONSTRAINT secret_rule CHECK (username <> 'new')"""))
     engine.dispose()
     app = create_app(scene.settings.model_copy(update={"db": scene.settings.db.model_copy(update={"uri": uri})}))
-    # No Api, which would find that the document does not list it.
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with Api(app) as client:
         return client.post("/user/", json={"email": "new@example.com", "username": "new", "password": PASSWORD})
 
 
@@ -135,6 +137,7 @@ def test_an_error_is_a_problem_with_its_code_and_writes_nothing(scene: Scene, ki
     assert body.detail
     assert bool(body.errors) == (kind is errors.InvalidRequest)
     assert {name: response.headers[name] for name in kind.headers} == kind.headers
+    assert response.headers["cache-control"] == "no-store"
 
 
 def test_a_mistake_of_ours_tells_nothing_of_our_insides(scene: Scene) -> None:
@@ -160,6 +163,34 @@ def test_an_invalid_request_says_where_and_what(scene: Scene) -> None:
         "body.parent_id: Input should be greater than or equal to 1; "
         "body.more: Extra inputs are not permitted"
     )
+
+
+def test_what_breaks_a_pattern_is_told_in_words_what_it_should_be(scene: Scene) -> None:
+    username = "2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', begin with a letter or digit, not be all digits"
+    for response, said in (
+        (scene.ada.post("/post/", json={"text": " "}), "body.text: Should be a text that is not blank"),
+        (scene.register(username="a b"), f"body.username: Should be {username}"),
+        (scene.api.get("/user/12/"), f"path.username: Should be {username}"),
+        (scene.ada.post("/user/follow/0/"), f"path.id: Should be the id of a user, or a username: {username}"),
+        (scene.api.get("/post/?cursor=x"), "query.cursor: Should be the cursor in a Link header of this list"),
+    ):
+        assert problem(response) == (422, "invalid-request")
+        assert response.json()["detail"].startswith(said)
+        assert response.json()["detail"].endswith(response.json()["errors"][0]["msg"])
+
+
+def patterns(part: Any) -> set[str]:
+    """Every pattern in a part of the OpenAPI document."""
+    if isinstance(part, list):
+        return set[str]().union(*map(patterns, part))
+    if not isinstance(part, dict):
+        return set()
+    own = {part["pattern"]} if isinstance(part.get("pattern"), str) else set()
+    return own.union(*map(patterns, part.values()))
+
+
+def test_every_pattern_of_a_request_has_its_words() -> None:
+    assert patterns(DOCUMENT) - {ENDS_IN_Z} == RULES.keys()
 
 
 def test_malformed_json_says_where(scene: Scene) -> None:

@@ -12,18 +12,41 @@ from tests.checkout import ROOT
 PAGES = ["/", "/docs", "/docs/oauth2-redirect", "/redoc"]
 STATIC = ROOT / "pamps" / "static"
 
+FOR_PEOPLE = [
+    "text/html,application/xhtml+xml,*/*;q=0.8",
+    "text/html, application/json;q=0.1",
+    "application/json ; Q=0.9 , TEXT/HTML",
+    "application/json;q=0, */*",
+    "text/*, application/json; charset=utf-8; q=0.5",
+    "image/png, notjson",
+    "*/*",
+    "",
+]
+FOR_PROGRAMS = [
+    "application/json",
+    "application/json, text/plain, */*",
+    "text/html;q=0.9, Application/JSON",
+    "text/html;level=1;q=0.5, */*;q=0.6",
+    "application/json;q=0.5, text/html;q=0",
+    "application/*",
+    "application/ld+json",
+]
+
 
 def test_the_front_page_says_where_the_api_page_is(api: Api) -> None:
-    for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*", ""):
+    for accept in FOR_PEOPLE:
         page = api.get("/", headers={"Accept": accept})
+        assert page.headers["vary"] == "Accept"
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert 'href="/docs"' in page.text
         assert f"Version {__version__}" in page.text
 
 
-@pytest.mark.parametrize("accept", ["application/json", "application/json, text/plain, */*", "application/ld+json"])
+@pytest.mark.parametrize("accept", FOR_PROGRAMS)
 def test_the_front_page_is_json_for_who_asks_for_json(api: Api, accept: str) -> None:
-    assert api.get("/", headers={"Accept": accept}).json() == {
+    data = api.get("/", headers={"Accept": accept})
+    assert data.headers["vary"] == "Accept"
+    assert data.json() == {
         "name": "pamps",
         "version": __version__,
         "docs": "/docs",

@@ -15,7 +15,25 @@ from tests.pages import pages
 LISTS = [one for one in READS if "limit" in one.parameters("query")]
 DATED = {"/user/{username}/followers/", "/user/{username}/following/", "/post/{id}/likes/", "/post/likes/{username}/"}
 COUNT = 7  # in every list
-NO_LIMITS = ["0", "-1", "101", "1.5", "ten", "", "null", "9" * 400, "1e1", "%00", "1,2"]
+NO_LIMITS = [
+    "0",
+    "-1",
+    "101",
+    "1.5",
+    "ten",
+    "",
+    "null",
+    "9" * 400,
+    "1e1",
+    "%00",
+    "1,2",
+    "2.0",
+    "%202",
+    "2%20",
+    "%2B2",
+    "1_0",
+    "%D9%A2",
+]
 NO_IDS = ["", "x", "-1", "1.5", "9" * 17, "1-2", "0x10", "1%00", "%00", "1%0A", "%20", "MTIz", "null", "²", "1,2"]
 NO_DATES = ["", "x", "-", "1", "1-", "-1", "1-2-3", "9" * 17 + "-1", "1-" + "9" * 17, "1-x", "1-2%0A", "1-2%00", "²-1"]
 

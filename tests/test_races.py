@@ -103,6 +103,16 @@ def test_the_last_two_replies_deleted_at_once_take_the_tombstones_along(on_stage
     assert (tombstones(engine), alive(engine)) == ([], [])
 
 
+def test_a_post_that_is_just_deleted_goes_when_what_is_under_it_goes(on_stage: Stage, engine: Engine) -> None:
+    ada, bob = on_stage.players(2)
+    root = on_stage.world.post(by=ada.user)
+    post = on_stage.world.post(by=ada.user, parent=root)
+    reply = on_stage.world.post(by=bob.user, parent=post)
+    on_stage.at_once(delete(ada, post))
+    assert outcome(on_stage.while_open(delete(ada, root), delete(bob, reply))) == "ok"
+    assert (tombstones(engine), alive(engine)) == ([], [])
+
+
 def test_a_like_of_a_post_that_is_just_deleted_finds_nothing(on_stage: Stage, engine: Engine) -> None:
     ada, bob = on_stage.players(2)
     post = on_stage.world.post(by=ada.user)
@@ -169,6 +179,17 @@ def test_the_same_like_sent_twice_at_once_is_one(on_stage: Stage, engine: Engine
     assert not isinstance(again, Exception)
     assert again["created"] is False
     assert column(engine, "SELECT like_count FROM post") == [1]
+
+
+def test_whoever_leaves_in_a_deadlock_with_another_leaves_after_all(on_stage: Stage, engine: Engine) -> None:
+    """Who began to wait first is who finds out, after a second, and is broken off; there the other is let through."""
+    ada, bob = on_stage.players(2)
+    post = on_stage.world.post(by=bob.user)
+    on_stage.world.like(ada.user, post)
+    assert outcome(on_stage.while_open(edit(bob, post), leave(ada), then=follow(bob, ada))) == "ok"
+    assert column(engine, 'SELECT id FROM "user"') == [bob.user.id]
+    assert column(engine, "SELECT text FROM post") == ["Changed"]
+    assert (column(engine, 'SELECT 1 FROM "like"'), column(engine, "SELECT 1 FROM social")) == ([], [])
 
 
 # Many at once.

@@ -77,6 +77,30 @@ def test_an_email_is_taken_whatever_its_case(api: Api, world: World, engine: Eng
             assert problem(response) == (409, "email-taken"), email
 
 
+def test_an_email_is_ascii_before_the_at(api: Api, engine: Engine) -> None:
+    with unchanged(engine):
+        for email in ("É@example.com", "é@example.com", "ada\u0301@example.com", "\uff21da@example.com"):
+            response = api.post("/user/", json={**ADA, "email": email})
+            assert problem(response) == (422, "invalid-request"), email
+            assert response.json()["detail"] == (
+                "body.email: The part before the @ should be ASCII letters, digits and signs alone"
+            )
+
+
+DOMAINS = ["bücher.example.com", "BÜCHER.Example.com", "bu\u0308cher.example.com", "xn--bcher-kva.example.com"]
+
+
+def test_a_domain_in_any_script_and_spelling_is_one(api: Api, engine: Engine) -> None:
+    assert api.post("/user/", json={**ADA, "email": f"ada@{DOMAINS[-1]}"}).status_code == 201
+    with unchanged(engine):
+        for domain in DOMAINS:
+            response = api.post("/user/", json={**ADA, "email": f"Ada@{domain}", "username": "other"})
+            assert problem(response) == (409, "email-taken"), domain
+    for domain in DOMAINS:
+        form = {"username": f"ADA@{domain}", "password": PASSWORD}
+        assert api.post("/token", data=form).status_code == 200, domain
+
+
 TAKEN_FOR_PAGES = [*RESERVED, "Me", "TIMELINE"]
 
 

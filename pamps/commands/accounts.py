@@ -10,20 +10,13 @@ from pamps.commands.ready import run
 from pamps.config import Settings
 from pamps.db import Database
 from pamps.errors import InvalidRequest, UserNotFound
-from pamps.models.shape import Password
+from pamps.models.shape import Password, in_words
 from pamps.models.user import UserRequest, UserUpdate
 from pamps.queries import user as users
 
 PAGE = 100
 
 Shape = TypeVar("Shape", bound=BaseModel)
-
-# Where a pattern is broken, what it asks for says more than the pattern.
-RULES = {
-    "username": "should be 2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', begin with a letter or digit, not be all digits",
-    "avatar": "should be the address of a picture, http://... or https://...",
-    "name": "should be a text that is not blank",
-}
 
 
 def profile(**fields: str | None) -> UserUpdate:
@@ -89,6 +82,5 @@ def sentence(error: ValidationError, name: str = "") -> str:
     """The first thing that is wrong, in one line that names the field."""
     first = error.errors(include_input=False)[0]
     name = name or ".".join(str(part) for part in first["loc"])
-    if first["type"] == "string_pattern_mismatch" and name in RULES:
-        return f"{name}: {RULES[name]}"
-    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    said = in_words(first)
+    return f"{name}: {said[0].lower()}{said[1:]}"

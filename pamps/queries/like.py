@@ -1,6 +1,6 @@
 """Likes: give, take back, and list from both sides."""
 
-from sqlalchemy import BigInteger, bindparam, case, delete, exists, select
+from sqlalchemy import BigInteger, bindparam, delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pamps.db import Statement
@@ -8,7 +8,7 @@ from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import likes, posts
 from pamps.models.user import users
 from pamps.queries.post import post_json, visible
-from pamps.queries.sql import FALSE, TRUE, VIEWER, after, anyone, page_of, signed_in, visible_to
+from pamps.queries.sql import FALSE, TRUE, VIEWER, after, one, own, page_of, reading, signed_in, visible_to
 from pamps.queries.user import USERNAME, user_id_of, user_summary
 
 ID = bindparam("id", type_=BigInteger)
@@ -48,38 +48,26 @@ like_gone = (
     .cte("gone")
 )
 unlike = Statement(
-    select(
-        select(post_json(locked, like_count=after(locked.c.like_count, "-", like_gone), liked=FALSE))
-        .scalar_subquery()
-        .label("body"),
-    ).where(signed_in()),
+    own(one(select(post_json(locked, like_count=after(locked.c.like_count, "-", like_gone), liked=FALSE)))),
     missing=PostNotFound,
 )
 
-body, next_cursor = page_of(
-    select(users, likes.c.date, likes.c.user_id)
-    .join(likes, likes.c.user_id == users.c.id)
-    .where(likes.c.post_id == ID),
-    user_summary,
-    likes.c.date,
-    likes.c.user_id,
+likers = (
+    select(users, likes.c.date, likes.c.user_id).join(likes, likes.c.user_id == users.c.id).where(likes.c.post_id == ID)
 )
 liked_by = Statement(
-    select(case((exists(visible(ID)), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    reading(page_of(likers, user_summary, likes.c.date, likes.c.user_id, of=exists(visible(ID)))),
     missing=PostNotFound,
 )
 
 liker = user_id_of(USERNAME)
 liked_at = likes.c.date.label("liked_at")
-body, next_cursor = page_of(
+liked = (
     select(posts, liked_at, likes.c.post_id)
     .join(likes, likes.c.post_id == posts.c.id)
-    .where(likes.c.user_id == liker, visible_to(VIEWER, posts)),
-    post_json,
-    liked_at,
-    likes.c.post_id,
+    .where(likes.c.user_id == liker, visible_to(VIEWER, posts))
 )
 liked_posts = Statement(
-    select(case((liker.is_not(None), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    reading(page_of(liked, post_json, liked_at, likes.c.post_id, of=liker.is_not(None))),
     missing=UserNotFound,
 )

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
-    case,
     exists,
     func,
     null,
@@ -24,14 +23,13 @@ from pamps.models.user import users
 from pamps.queries.sql import (
     VIEWER,
     Column,
-    anyone,
     array_of,
     author_only,
     if_signed_in,
     instant,
+    one,
     page_of,
     reading,
-    reading_page,
     shaped,
     signed_in,
     visible_to,
@@ -90,29 +88,22 @@ publish = Statement(select(published.c.id, post_json(published).label("body")))
 
 replies_of = select(posts).where(posts.c.parent_id == ID, visible_to(VIEWER, posts))
 first_replies = replies_of.order_by(posts.c.id).limit(FIRST_REPLIES).subquery("reply")
+with_replies = shaped(
+    PostResponseWithReplies,
+    **columns(posts),
+    replies=select(array_of(post_json(first_replies), first_replies.c.id)).scalar_subquery(),
+)
 read = Statement(
-    reading(
-        select(
-            shaped(
-                PostResponseWithReplies,
-                **columns(posts),
-                replies=select(array_of(post_json(first_replies), first_replies.c.id)).scalar_subquery(),
-            )
-        ).where(posts.c.id == ID, visible_to(VIEWER, posts))
-    ),
-    missing=PostNotFound,
+    reading(one(select(with_replies).where(posts.c.id == ID, visible_to(VIEWER, posts)))), missing=PostNotFound
 )
 
-body, next_cursor = page_of(replies_of, post_json, posts.c.id, oldest_first=True)
 replies = Statement(
-    select(case((exists(visible(ID)), body)).label("body"), next_cursor.label("next")).where(anyone()),
+    reading(page_of(replies_of, post_json, posts.c.id, oldest_first=True, of=exists(visible(ID)))),
     missing=PostNotFound,
 )
 
 home = Statement(
-    reading_page(
-        page_of(select(posts).where(posts.c.parent_id.is_(None), visible_to(VIEWER, posts)), post_json, posts.c.id)
-    )
+    reading(page_of(select(posts).where(posts.c.parent_id.is_(None), visible_to(VIEWER, posts)), post_json, posts.c.id))
 )
 
 
@@ -124,11 +115,7 @@ def by_user(include_replies: bool) -> Statement:
     """What one person wrote, newest first; a null body where there is no such user."""
     author = user_id_of(USERNAME)
     rows = without_replies(select(posts).where(posts.c.user_id == author, visible_to(VIEWER, posts)), include_replies)
-    body, next_cursor = page_of(rows, post_json, posts.c.id)
-    return Statement(
-        select(case((author.is_not(None), body)).label("body"), next_cursor.label("next")).where(anyone()),
-        missing=UserNotFound,
-    )
+    return Statement(reading(page_of(rows, post_json, posts.c.id, of=author.is_not(None))), missing=UserNotFound)
 
 
 by_user_with_replies, by_user_without_replies = by_user(True), by_user(False)

@@ -19,7 +19,7 @@ from pamps.db import Statement
 from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
 from pamps.models.user import users
-from pamps.queries.sql import SESSION, VIEWER, Column, instant, own_page, page_of, same, shaped, signed_in
+from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, signed_in
 
 ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
@@ -101,7 +101,7 @@ revoke_by_access_token = Statement(
 )
 
 mine = Statement(
-    own_page(
+    own(
         page_of(
             select(sessions).where(sessions.c.user_id == VIEWER, sessions.c.expires_at > func.clock_timestamp()),
             session_json,
@@ -117,4 +117,4 @@ ended = (
     .cte("ended")
 )
 # `body` is null where there was nothing to end.
-end = Statement(select(select(ended.c.id).scalar_subquery().label("body")).where(signed_in()), missing=SessionNotFound)
+end = Statement(own(one(select(ended.c.id))), missing=SessionNotFound)

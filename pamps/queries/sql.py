@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     FromClause,
-    ScalarSelect,
     Select,
     and_,
     bindparam,
@@ -109,34 +108,40 @@ def array_of(item: Column, *order: Column) -> Column:
     return func.coalesce(func.json_agg(aggregate_order_by(item, *order)), literal_column("'[]'::json"))
 
 
-def reading(body: Select[Any] | Column) -> Select[Any]:
-    """A read that is open to anyone: no row if the viewer's session has ended, a null body if nothing is there."""
-    return select(as_scalar(body).label("body")).where(anyone())
+def reading(answer: Select[Any]) -> Select[Any]:
+    """An answer that is open to anyone: no row if the viewer's session has ended."""
+    return answer.where(anyone())
 
 
-def own(body: Select[Any] | Column) -> Select[Any]:
-    """A read for the signed-in alone."""
-    return select(as_scalar(body).label("body")).where(signed_in())
+def own(answer: Select[Any]) -> Select[Any]:
+    """An answer for the signed-in alone."""
+    return answer.where(signed_in())
 
 
-def as_scalar(query: Select[Any] | Column) -> Column | ScalarSelect[Any]:
-    return query.scalar_subquery() if isinstance(query, Select) else query
+def one(found: Select[Any]) -> Select[Any]:
+    """What a query finds as the body of an answer, null where it finds nothing."""
+    return select(found.scalar_subquery().label("body"))
 
 
 def page_of(
-    rows: Select[Any], item: Callable[[FromClause], Column], *keys: Column, oldest_first: bool = False
-) -> tuple[Column, Column]:
-    """A keyset page of `rows`: its JSON array, and the cursor of the next page, null at the end.
+    rows: Select[Any],
+    item: Callable[[FromClause], Column],
+    *keys: Column,
+    oldest_first: bool = False,
+    of: Column | None = None,
+) -> Select[Any]:
+    """A keyset page of `rows`: its JSON array as the body, and the cursor of the next page, null at the end.
 
-    `keys` order the rows and are among their columns: one id, or a date and an id. One row more than asked for is
-    read, so as to know whether there is a next page; nothing is counted. The cursor is the last row's key, so page
-    10,000 is found in the index like page 1.
+    `of` is that there is what the list belongs to: where it is not, the body is null. `keys` order the rows and are
+    among their columns: one id, or a date and an id. One row more than asked for is read, so as to know whether there
+    is a next page; nothing is counted. The cursor is the last row's key, so page 10,000 is found in the index like
+    page 1.
     """
     page = rows.where(beyond(keys, oldest_first)).order_by(*ordered(keys, oldest_first)).limit(LIMIT + 1).cte("page")
     page_keys = [page.c[key.name] for key in keys]
     shown = select(page).order_by(*ordered(page_keys, oldest_first)).limit(LIMIT).subquery("shown")
     shown_keys = [shown.c[key.name] for key in keys]
-    body = select(array_of(item(shown), *ordered(shown_keys, oldest_first))).scalar_subquery()
+    body: Column = select(array_of(item(shown), *ordered(shown_keys, oldest_first))).scalar_subquery()
     last = (
         select(cursor_of(page_keys))
         .where(select(func.count()).select_from(page).scalar_subquery() > LIMIT)
@@ -144,17 +149,8 @@ def page_of(
         .offset(1)
         .limit(1)
     )
-    return body, last.scalar_subquery()
-
-
-def reading_page(page: tuple[Column, Column]) -> Select[Any]:
-    """A page that is open to anyone."""
-    return select(page[0].label("body"), page[1].label("next")).where(anyone())
-
-
-def own_page(page: tuple[Column, Column]) -> Select[Any]:
-    """A page for the signed-in alone."""
-    return select(page[0].label("body"), page[1].label("next")).where(signed_in())
+    there = body if of is None else case((of, body))
+    return select(there.label("body"), last.scalar_subquery().label("next"))
 
 
 def ordered(keys: Sequence[Column], oldest_first: bool) -> list[Column]:

@@ -18,7 +18,7 @@ from pamps.db import Statement
 from pamps.models.post import posts
 from pamps.models.user import social, users
 from pamps.queries.post import post_json, without_replies
-from pamps.queries.sql import LIMIT, VIEWER, Column, beyond, own_page, page_of, visible_to
+from pamps.queries.sql import LIMIT, VIEWER, Column, beyond, own, page_of, visible_to
 
 # Whoever follows more than FEW has FURTHER newest posts looked through for each one more.
 FEW, FURTHER = 100, 5
@@ -66,7 +66,7 @@ def timeline_of(include_replies: bool) -> Statement:
     enough = select(func.count()).select_from(newest).scalar_subquery() > LIMIT
     found = union_all(select(newest.c.id).where(enough), of_each(include_replies, unless=enough)).subquery("found")
     page = select(found.c.id).order_by(found.c.id.desc()).limit(LIMIT + 1).subquery("ids")
-    return Statement(own_page(page_of(select(posts).join(page, page.c.id == posts.c.id), post_json, posts.c.id)))
+    return Statement(own(page_of(select(posts).join(page, page.c.id == posts.c.id), post_json, posts.c.id)))
 
 
 timeline_with_replies, timeline_without_replies = timeline_of(True), timeline_of(False)

@@ -31,10 +31,10 @@ from pamps.queries.sql import (
     anyone,
     if_signed_in,
     instant,
+    one,
     own,
     page_of,
     reading,
-    reading_page,
     same,
     shaped,
     signed_in,
@@ -43,7 +43,6 @@ from pamps.queries.sql import (
 
 ID = bindparam("id", type_=BigInteger)
 USERNAME = bindparam("username", type_=Text)
-EMAIL = bindparam("email", type_=Text)
 PROFILE = ("email", "username", "name", "avatar", "bio")
 
 
@@ -99,11 +98,11 @@ registered = (
 )
 register = Statement(select(user_json(registered).label("body")))
 
-find = Statement(reading(select(user_json(users)).where(same(users.c.username, USERNAME))), missing=UserNotFound)
+find = Statement(reading(one(select(user_json(users)).where(same(users.c.username, USERNAME)))), missing=UserNotFound)
 
-me = Statement(own(select(me_json(users)).where(users.c.id == VIEWER)))
+me = Statement(own(one(select(me_json(users)).where(users.c.id == VIEWER))))
 
-everyone = Statement(reading_page(page_of(select(users), user_json, users.c.id)))
+everyone = Statement(reading(page_of(select(users), user_json, users.c.id)))
 
 # Two ranges in two indexes, found before anything else: read by date and compared one by one, the beginning of many
 # names that no recent user has would take the time of all users.
@@ -114,7 +113,7 @@ matching = (
     .prefix_with("MATERIALIZED")
 )
 found = select(users).where(users.c.id.in_(select(matching.c.id)))
-search = Statement(reading_page(page_of(found, user_json, users.c.id)))
+search = Statement(reading(page_of(found, user_json, users.c.id)))
 
 # What is not among the changes stays as it is; a null among them empties the column.
 CHANGES = bindparam("changes", type_=JSONB)
@@ -184,25 +183,20 @@ follow_gone = (
     .returning(social.c.followed_id)
     .cte("gone")
 )
-unfollow = Statement(
-    select(
-        select(user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE))
-        .where(users.c.id == WHOM)
-        .scalar_subquery()
-        .label("body"),
-    ).where(signed_in()),
-    missing=UserNotFound,
-)
+unfollowed = user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE)
+unfollow = Statement(own(one(select(unfollowed).where(users.c.id == WHOM))), missing=UserNotFound)
 
 
 def people(side: str, other: str) -> Statement:
     """Those on one side of a user's follows, newest first; a null body where there is no such user."""
-    rows = select(users, social.c.date, social.c[side]).join(social, social.c[side] == users.c.id)
-    body, following_page = page_of(
-        rows.where(social.c[other] == user_id_of(USERNAME)), user_json, social.c.date, social.c[side]
+    whose = user_id_of(USERNAME)
+    rows = (
+        select(users, social.c.date, social.c[side])
+        .join(social, social.c[side] == users.c.id)
+        .where(social.c[other] == whose)
     )
-    known = case((user_id_of(USERNAME).is_not(None), body))
-    return Statement(select(known.label("body"), following_page.label("next")).where(anyone()), missing=UserNotFound)
+    page = page_of(rows, user_json, social.c.date, social.c[side], of=whose.is_not(None))
+    return Statement(reading(page), missing=UserNotFound)
 
 
 followers = people("follower_id", "followed_id")

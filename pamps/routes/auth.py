@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pamps import errors
 from pamps.config import Security
 from pamps.dependencies import Database, Passwords, Settings
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
+from pamps.models.shape import Email
 from pamps.queries import session as sessions
 from pamps.routing import FORM, JSON, Route, raises
 from pamps.security import (
@@ -21,6 +22,8 @@ from pamps.security import (
     read_refresh_token,
     sign_access_token,
 )
+
+EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 router = APIRouter(tags=["auth"], route_class=Route)
 
@@ -42,7 +45,7 @@ async def sign_in(
         raise errors.UnsupportedGrant()
     if "\0" in form.username:
         raise errors.WrongCredentials()
-    found = await db.row(sessions.credentials, login=form.username)
+    found = await db.row(sessions.credentials, login=as_stored(form.username))
     user_id, known = (found["id"], found["password_hash"]) if found else (None, None)
     if not await passwords.verify(form.password, known) or user_id is None or known is None:
         raise errors.WrongCredentials()
@@ -64,6 +67,14 @@ async def sign_in(
     if session is None:  # while this one was checked, the password was changed, or another sign-in upgraded its hash
         return await sign_in(request, form, db, passwords, settings)
     return tokens(user_id, session["id"], token, settings.security)
+
+
+def as_stored(login: str) -> str:
+    """An email with its domain in the form that registering gave it; all else as it was sent."""
+    try:
+        return EMAIL.validate_python(login)
+    except ValidationError:
+        return login
 
 
 @router.post("/refresh_token", response_model=Token, responses=raises(errors.InvalidToken, errors.SessionEnded))

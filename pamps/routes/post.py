@@ -1,8 +1,8 @@
 """Posts, replies and likes."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from pamps.auth import Viewer, Visitor
@@ -15,12 +15,10 @@ from pamps.queries import like as likes
 from pamps.queries import post as posts
 from pamps.queries import thread as threads
 from pamps.routes import json
-from pamps.routes.parameters import PostId, UsernameInPath
-from pamps.routing import Route, raises
+from pamps.routes.parameters import IncludeReplies, PostId, UsernameInPath
+from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/post", tags=["post"], route_class=Route)
-
-IncludeReplies = Annotated[bool, Query(description="Whether replies are among the posts.")]
 
 
 def bound(text: str, limit: int) -> None:
@@ -30,16 +28,6 @@ def bound(text: str, limit: int) -> None:
         raise RequestValidationError([{"loc": ("body", "text"), "msg": message, "type": "string_too_long"}])
 
 
-async def bounded_post(body: PostRequest, settings: Settings) -> PostRequest:
-    bound(body.text, settings.post.max_length)
-    return body
-
-
-async def bounded_update(body: PostUpdate, settings: Settings) -> PostUpdate:
-    bound(body.text, settings.post.max_length)
-    return body
-
-
 @router.get("/", response_model=list[PostResponse])
 async def home(request: Request, page: Page, viewer: Visitor, db: Database) -> Response:
     """Everybody's posts, newest first, without replies."""
@@ -47,9 +35,10 @@ async def home(request: Request, page: Page, viewer: Visitor, db: Database) -> R
     return json(row, headers=next_link(request, row))
 
 
-@router.post("/", status_code=201, response_model=PostResponse, responses=raises(ParentNotFound))
-async def publish(body: Annotated[PostRequest, Depends(bounded_post)], viewer: Viewer, db: Database) -> Response:
+@router.post("/", status_code=201, response_model=PostResponse, responses={**CREATED, **raises(ParentNotFound)})
+async def publish(body: PostRequest, viewer: Viewer, db: Database, settings: Settings) -> Response:
     """Publish a post, or a reply to the post that `parent_id` names."""
+    bound(body.text, settings.post.max_length)
     row = await db.one(posts.publish, viewer, text=body.text, parent_id=body.parent_id)
     return json(row, 201, {"Location": f"/post/{row['id']}/"})
 
@@ -98,10 +87,9 @@ async def thread(id: PostId, viewer: Visitor, db: Database) -> Response:
 
 
 @router.patch("/{id}/", response_model=PostResponse, responses=raises(PostNotFound, NotTheAuthor))
-async def edit(
-    id: PostId, body: Annotated[PostUpdate, Depends(bounded_update)], viewer: Viewer, db: Database
-) -> Response:
+async def edit(id: PostId, body: PostUpdate, viewer: Viewer, db: Database, settings: Settings) -> Response:
     """Change the text of a post of mine."""
+    bound(body.text, settings.post.max_length)
     return json(await db.one(posts.edit, viewer, id=id, text=body.text))
 
 

@@ -24,8 +24,8 @@ from pamps.queries import session as sessions
 from pamps.queries import timeline as timelines
 from pamps.queries import user as users
 from pamps.routes import json
-from pamps.routes.parameters import SessionId, UserIdOrName, UsernameInPath
-from pamps.routing import Route, raises
+from pamps.routes.parameters import IncludeReplies, SessionId, UserIdOrName, UsernameInPath
+from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/user", tags=["user"], route_class=Route)
 
@@ -48,7 +48,10 @@ async def everyone(request: Request, page: Page, viewer: Visitor, db: Database, 
 
 
 @router.post(
-    "/", status_code=201, response_model=UserResponse, responses=raises(UsernameTaken, UsernameReserved, EmailTaken)
+    "/",
+    status_code=201,
+    response_model=UserResponse,
+    responses={**CREATED, **raises(UsernameTaken, UsernameReserved, EmailTaken)},
 )
 async def register(body: UserRequest, viewer: Visitor, db: Database, passwords: Passwords) -> Response:
     """Register a new account."""
@@ -63,7 +66,7 @@ async def timeline(
     page: Page,
     viewer: Viewer,
     db: Database,
-    include_replies: Annotated[bool, Query(description="Whether replies are among the posts.")] = True,
+    include_replies: IncludeReplies = True,
 ) -> Response:
     """The posts of those I follow, newest first."""
     statement = timelines.timeline_with_replies if include_replies else timelines.timeline_without_replies

@@ -156,6 +156,8 @@ CREATE FUNCTION prune_tombstones(candidate bigint) RETURNS void LANGUAGE plpgsql
 BEGIN
     -- Up the thread in a loop: it may be deeper than triggers can set off one another.
     WHILE candidate IS NOT NULL LOOP
+        -- Wait for whoever is just deleting it: else neither sees that both together leave a bare tombstone.
+        PERFORM FROM post WHERE id = candidate FOR NO KEY UPDATE;
         -- Locked first: whoever takes the last reply away must see that the others are gone.
         PERFORM FROM post WHERE id = candidate AND user_id IS NULL FOR UPDATE;
         EXIT WHEN NOT FOUND;
