@@ -1,0 +1,181 @@
+"""Requests for the same thing at the same time are answered together, and none of them can tell."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from pamps.app import create_app
+from pamps.coalescing import Coalescing
+from pamps.config import Settings
+from tests.commands import Commands
+from tests.processes import DEADLINE, serving
+
+GET = {"type": "http", "scheme": "http", "method": "GET", "path": "/post/", "query_string": b"", "headers": []}
+LONG = "x" * 4000  # so that reading takes long enough for others to come meanwhile
+
+
+class Counting:
+    """An application that answers with the number of the run, once it may."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.runs += 1
+        run = self.runs
+        await self.may_end.wait()
+        if scope["path"] == "/bad/":
+            raise ValueError(run)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(run).encode()})
+
+
+async def asked(app: Coalescing, **scope: Any) -> str:
+    """The body that a request gets."""
+    found: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        found.append(message)
+
+    await app({**GET, **scope}, receive, send)
+    return b"".join(message.get("body", b"") for message in found).decode()
+
+
+async def begun(*requests: Coroutine[Any, Any, str]) -> list[asyncio.Task[str]]:
+    """Requests that are waiting for their answers."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def run(test: Callable[[Counting, Coalescing], Coroutine[Any, Any, None]]) -> Counting:
+    inner = Counting()
+    app = Coalescing(inner)
+    asyncio.run(asyncio.wait_for(test(inner, app), DEADLINE))
+    assert app.waiting == {}
+    assert app.runs == set()
+    return inner
+
+
+def test_who_comes_while_another_is_answered_waits_for_the_next_answer_together() -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        first = await begun(asked(app))
+        later = await begun(*(asked(app) for _ in range(10)))
+        inner.may_end.set()
+        assert await asyncio.gather(*first) == ["1"]
+        assert await asyncio.gather(*later) == ["2"] * 10
+        assert await asked(app) == "3"
+
+    run(test)
+
+
+def test_what_an_answer_may_depend_on_is_answered_apart() -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        different: list[dict[str, Any]] = [
+            {},
+            {"path": "/user/"},
+            {"query_string": b"limit=1"},
+            {"scheme": "https"},
+            *(
+                {"headers": [(name, b"x")]}
+                for name in (b"host", b"authorization", b"accept", b"if-none-match", b"range", b"if-modified-since")
+            ),
+            {"headers": [(b"authorization", b"y")]},
+            {"method": "HEAD"},
+            {"method": "POST"},
+            {"method": "POST"},
+        ]
+        tasks = await begun(*(asked(app, **scope) for scope in different))
+        assert inner.runs == len(different)
+        inner.may_end.set()
+        assert len(set(await asyncio.gather(*tasks))) == len(different)
+
+    run(test)
+
+
+def test_what_no_answer_depends_on_is_answered_together() -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        tasks = await begun(*(asked(app, headers=[(b"user-agent", str(n).encode())]) for n in range(5)))
+        inner.may_end.set()
+        assert await asyncio.gather(*tasks) == ["1", "2", "2", "2", "2"]
+
+    run(test)
+
+
+def test_an_error_reaches_everybody_whom_it_concerns() -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        tasks = await begun(*(asked(app, path="/bad/") for _ in range(5)))
+        inner.may_end.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [str(error) for error in found if isinstance(error, ValueError)] == ["1", "2", "2", "2", "2"]
+        with pytest.raises(ValueError, match="3"):
+            await asked(app, path="/bad/")
+
+    run(test)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_client_that_goes_takes_nobody_else_along(gone: int) -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        tasks = await begun(*(asked(app) for _ in range(4)))
+        tasks[gone].cancel()
+        inner.may_end.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        expected: list[Any] = ["1", "2", "2", "2"]
+        assert [*found[:gone], *found[gone + 1 :]] == [*expected[:gone], *expected[gone + 1 :]]
+        assert isinstance(found[gone], asyncio.CancelledError)
+
+    run(test)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_setting_turns_it_off(settings: Settings, on: bool) -> None:
+    server = settings.server.model_copy(update={"coalesce": on})
+    app = create_app(settings.model_copy(update={"server": server}))
+    assert [str(middleware.cls) for middleware in app.user_middleware] == [str(Coalescing)] * on
+
+
+def test_no_reader_sees_less_than_was_there_when_they_asked(tmp_path: Path, empty: None, uri: str) -> None:
+    """Through two server processes: whatever was acknowledged before a request is in its answer, so no two answers go
+    back in time either."""
+    pamps = Commands(uri, tmp_path)
+    acknowledged, over = [0], Event()
+
+    def write(url: str, headers: dict[str, str]) -> None:
+        with httpx2.Client(base_url=url, headers=headers, timeout=DEADLINE) as client:
+            for number in range(1, 101):
+                assert client.post("/post/", json={"text": f"{number} {LONG}"}).status_code == 201
+                acknowledged[0] = number
+        over.set()
+
+    def read(url: str) -> int:
+        answers = 0
+        with httpx2.Client(base_url=url, timeout=DEADLINE) as client:
+            while not over.is_set():
+                before = acknowledged[0]
+                found = client.get("/post/?limit=100", headers={"Connection": "close"} if answers % 5 == 0 else {})
+                latest = int(found.json()[0]["text"].split()[0]) if found.json() else 0
+                assert latest >= before
+                answers += 1
+        return answers
+
+    with (
+        serving(pamps.folder, pamps.environment(), "--workers", "2") as server,
+        ThreadPoolExecutor(13) as threads,
+    ):
+        ada = server.register("ada")
+        readers = [threads.submit(read, server.url) for _ in range(12)]
+        writer = threads.submit(write, server.url, ada)
+        writer.result(DEADLINE)
+        assert sum(reader.result(DEADLINE) for reader in readers) > 100
