@@ -6,7 +6,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from pamps.errors import SchemaBehind
 
@@ -39,19 +39,28 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     All steps in one transaction: a step that fails leaves the schema as it was. Raises SchemaBehind where the schema is
     of a revision that this version does not know.
     """
+    with engine.begin() as connection:
+        migrate_within(connection, revision)
+
+
+def migrate_within(connection: Connection, revision: str = "head") -> None:
+    """The same, as part of the connection's transaction."""
     config = alembic_config()
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        known, now = revisions(), current(engine)
-        if now not in (None, *known):
-            raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
-        below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
-        (command.downgrade if below else command.upgrade)(config, revision)
+    config.attributes["connection"] = connection
+    known, now = revisions(), current_within(connection)
+    if now not in (None, *known):
+        raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
+    below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
+    (command.downgrade if below else command.upgrade)(config, revision)
 
 
 def current(engine: Engine) -> str | None:
     """The revision that a database is at; None where there is none yet."""
+    with engine.connect() as connection:
+        return current_within(connection)
+
+
+def current_within(connection: Connection) -> str | None:
     from alembic.runtime.migration import MigrationContext
 
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    return MigrationContext.configure(connection).get_current_revision()
