@@ -217,6 +217,18 @@ def restore(
 
 
 @app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Set counters right that are wrong.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything that Pamps stands on, and say what to do about it; exit code 1 if something fails."""
+    from pamps.doctor import report
+
+    if not report(repair, json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     users: Annotated[int, typer.Option(min=1, help="How many people.")] = 50,
     posts: Annotated[int, typer.Option(min=0, help="How many posts, a third of them replies.")] = 500,

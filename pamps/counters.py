@@ -1,6 +1,12 @@
 """The counters in the tables, which triggers keep, against a recount."""
 
-from sqlalchemy import Connection
+from psycopg2.extensions import TransactionRollbackError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from pamps.errors import DatabaseBusy
+
+TRIES = 10
 
 # Table, counter, and what it should be for each row that has any: its id and a count.
 COUNTERS = [
@@ -42,3 +48,16 @@ def repair(connection: Connection) -> int:
         update = f'UPDATE "{table}" SET {counter} = wrong.amount FROM ({found}) AS wrong WHERE "{table}".id = wrong.id'
         repaired += connection.exec_driver_sql(update).rowcount
     return repaired
+
+
+def repair_while_served(engine: Engine) -> int:
+    """The same in a transaction of its own, again if somebody was in its way. Raises DatabaseBusy."""
+    for _ in range(TRIES):
+        connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+        try:
+            with connection, connection.begin():
+                return repair(connection)
+        except DBAPIError as error:
+            if not isinstance(error.orig, TransactionRollbackError):
+                raise
+    raise DatabaseBusy(f"counters that are wrong were changed all the time ({TRIES} tries); try again")
