@@ -31,7 +31,7 @@ def back_up(settings: Settings, path: Path, force: bool) -> str:
             ).scalar_one()
         if revision is None:
             raise BackupError("the database has no tables of Pamps, so there is nothing to back up")
-        programs = programs_for("pg_dump", uri, settings, at_least=server)
+        programs = programs_for("pg_dump", uri, settings, server=server)
         options = ("--format=custom", "--encoding=UTF8", "--no-password", "--dbname", connection_string(uri))
         with written(path, force) as (file, new):
             # Through a pipe: pg_dump appends its table of contents to a file of somebody else's a second time.

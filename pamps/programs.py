@@ -53,18 +53,20 @@ class Programs:
         with self.running(program, *arguments, stdin=stdin) as printed:
             return printed.read().decode(errors="replace")
 
-    def version(self, program: str) -> int:
-        """The major version of PostgreSQL that a program is of; 0 if it can't be run."""
+    def version(self, program: str) -> tuple[int, int]:
+        """The version of PostgreSQL that a program is of; zeros if it can't be run."""
         try:
-            return int(re.findall(r"\d+", self.output(program, "--version"))[0])
-        except (OSError, BackupError, IndexError):
-            return 0
+            found = re.search(r"(\d+)(?:\.(\d+))?", self.output(program, "--version"))
+        except (OSError, BackupError):
+            found = None
+        return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
 
 
-def programs_for(program: str, uri: str, settings: Settings, at_least: int = 0) -> Programs:
-    """Programs for the database at `uri`: the embedded wheel's, or those on PATH; `program` is of a version `at_least`.
+def programs_for(program: str, uri: str, settings: Settings, server: int = 0) -> Programs:
+    """Programs for the database at `uri`: those of its embedded server, or the most fit of the wheel's and PATH's.
 
-    Raises BackupError.
+    To talk to a `server` (a major version), that is the oldest that is not older: a newer one does not know all
+    that the server's later minor versions have. To read a file, it is the newest. Raises BackupError.
     """
     if not settings.db.uri:
         account, folder = embedded.programs_of(settings.db.directory)
@@ -73,15 +75,16 @@ def programs_for(program: str, uri: str, settings: Settings, at_least: int = 0) 
     env = {name: value for name, value in os.environ.items() if name == "HOME" or name.startswith("PG")}
     env |= password_of(uri)
     here = [Programs(folder, Account(os.geteuid(), os.getegid()), env) for folder in folders(program)]
-    versions = [programs.version(program) for programs in here]
-    for programs, version in zip(here, versions, strict=True):
-        if version and version >= at_least:
-            return programs
-    if not any(versions):
+    versions = {version: found for found in here if (version := found.version(program)) > (0, 0)}
+    if not versions:
         raise BackupError(f"there is no {program} on this machine: {HOW_TO_GET}")
-    raise BackupError(
-        f"the database is PostgreSQL {at_least}, and the {program} on this machine is of {max(versions)}: {HOW_TO_GET}"
-    )
+    newest = max(versions)
+    if newest[0] < server:
+        raise BackupError(
+            f"the database is PostgreSQL {server}, and the {program} on this machine is of {newest[0]}: {HOW_TO_GET}"
+        )
+    fit = min(major for major, _ in versions if major >= server) if server else newest[0]
+    return versions[max(version for version in versions if version[0] == fit)]
 
 
 def folders(program: str) -> list[Path]:

@@ -213,14 +213,40 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(folder: Path, version: str) -> None:
+def put(folder: Path, version: str) -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / "pg_dump").write_text(A_PROGRAM.format(version))
     (folder / "pg_dump").chmod(0o755)
+    return folder
 
 
 def test_without_the_wheel_programs_on_the_path_do(on_path: Path, settings: Settings) -> None:
     put(on_path, "17.2 (Debian 17.2-1)")
-    assert programs.programs_for("pg_dump", settings.db.uri, settings, at_least=17).folder == on_path
+    assert programs.programs_for("pg_dump", settings.db.uri, settings, server=17).folder == on_path
+
+
+@pytest.mark.parametrize(
+    ("of_wheel", "of_path", "server", "taken"),
+    [
+        ("18.6", "15.20", 15, "path"),  # the server's own
+        ("18.6", "15.20", 16, "wheel"),
+        ("18.6", "15.20", 0, "wheel"),  # to read a file
+        ("18.6", "18.10", 18, "path"),
+        ("18.6", "18.5", 17, "wheel"),
+    ],
+)
+def test_of_two_programs_the_one_next_to_the_server_is_taken(
+    on_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    of_wheel: str,
+    of_path: str,
+    server: int,
+    taken: str,
+) -> None:
+    folders = {"wheel": put(on_path / "wheel", of_wheel), "path": put(on_path, of_path)}
+    monkeypatch.setattr(embedded, "programs", lambda: folders["wheel"])
+    assert programs.programs_for("pg_dump", settings.db.uri, settings, server).folder == folders[taken]
 
 
 def test_without_any_program_it_says_how_to_get_them(on_path: Path, settings: Settings) -> None:
@@ -234,7 +260,7 @@ def test_without_any_program_it_says_how_to_get_them(on_path: Path, settings: Se
 def test_a_program_older_than_the_server_is_not_tried(on_path: Path, settings: Settings) -> None:
     put(on_path, "15.18")
     with pytest.raises(BackupError) as caught:
-        programs.programs_for("pg_dump", settings.db.uri, settings, at_least=18)
+        programs.programs_for("pg_dump", settings.db.uri, settings, server=18)
     assert caught.value.detail == (
         "the database is PostgreSQL 18, and the pg_dump on this machine is of 15: "
         "pip install pamps[embedded], or install PostgreSQL's client programs"
