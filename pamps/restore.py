@@ -105,8 +105,9 @@ def load(connection: Connection, archive: Archive) -> None:
                 elif not line.startswith(LEFT_OUT):
                     statements.append(line)
             cursor.execute("".join(statements))
-    # The script looks nothing up by its bare name; the migrations do.
-    cursor.execute("RESET search_path")
+    # The script looks nothing up by its bare name, as the migrations do; and behind PgBouncer the connection is kept.
+    cursor.execute("RESET ALL")
+    cursor.execute("SET LOCAL statement_timeout = 0")
 
 
 class Rows(io.RawIOBase):
