@@ -6,6 +6,7 @@ Here are the commands' signatures and help. What they do is imported when they d
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -181,6 +182,50 @@ def reset_db(
         startup.migrate(uri, "base")
         startup.migrate(uri)
     say(f"The database {name} is empty.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to. It will hold emails and password hashes.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a backup of the database, while it is served or not; the file is checked, and there whole or not at all."""
+    from pamps.commands.backup import back_up
+    from pamps.config import current_settings
+
+    revision = back_up(current_settings(), file, force)
+    say(f"Backed up the schema {revision} and all that is in it to {file}, {file.stat().st_size} bytes.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `pamps backup` has written.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the data that is there.")] = False,
+    database: Annotated[str | None, typer.Option(help="The database's name; production wants to be told.")] = None,
+) -> None:
+    """Restore a backup, all of it or nothing, and bring its schema up to this version."""
+    from pamps import schema
+    from pamps.commands.restore import restore
+    from pamps.config import current_settings
+
+    done = restore(current_settings(), file, force, database)
+    say(f"Restored {file} into the database {done.name}.")
+    if done.revision != schema.head():
+        say(f"The schema was {done.revision} and is {schema.head()}.")
+    if done.repaired:
+        say(f"{done.repaired} counters were wrong in it, and are right.")
+
+
+@app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Set counters right that are wrong.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything that Pamps stands on, and say what to do about it; exit code 1 if something fails."""
+    from pamps.commands.doctor import report
+
+    if not report(repair, json):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pamps.errors import ConfigurationError
 from pamps.places import find_values, source, variable
 
 SECRET_KEY_MIN_LENGTH = 32
-SECRETS = {("security", "secret_key"), ("db", "uri"), ("test_db", "uri")}
+SECRETS = {("security", "secret_key"), ("security", "old_secret_keys"), ("db", "uri"), ("test_db", "uri")}
 EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
 DAY = 86_400  # seconds
 CENTURY = 52_560_000  # minutes
@@ -68,6 +68,13 @@ def folder(path: str) -> str:
     return path
 
 
+def texts(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise PydanticCustomError("texts", 'should be a list of texts, ["...", "..."]')
+    return tuple(value)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
 Uri = Annotated[str, AfterValidator(postgresql), Field(repr=False)]
 
 
@@ -103,6 +110,7 @@ class Db(Section):
 
 class Security(Section):
     secret_key: str = Field(repr=False)
+    old_secret_keys: Texts = Field(repr=False)
     issuer: str = Field(min_length=1)
     access_token_expire_minutes: float = Field(gt=0, le=CENTURY)
     refresh_token_expire_minutes: float = Field(gt=0, le=CENTURY)
@@ -203,8 +211,10 @@ def explain(errors: list[ErrorDetails], directory: Path) -> str:
 
 
 def setting_of(error: ErrorDetails) -> tuple[str, ...]:
-    """The setting that an error is about; pydantic also names which member of a union it means."""
-    return tuple(str(part) for part in error["loc"] if part not in ("bool", "literal['auto']"))
+    """The setting that an error is about; pydantic also names the member of a union or of a list that it means."""
+    return tuple(
+        str(part) for part in error["loc"] if part not in ("bool", "literal['auto']") and isinstance(part, str)
+    )
 
 
 def lower_first(message: str) -> str:
@@ -224,15 +234,22 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
             f"{name}: {problem}; found in {source(path, directory)}; set it in {file_for(path)} or as {variable(path)}"
         )
 
-    key, make_one = settings.security.secret_key, "(`openssl rand -base64 48` makes one)"
+    db, security = settings.db, settings.security
+    key, make_one = security.secret_key, "(`openssl rand -base64 48` makes one)"
     if settings.env == "production" and not key:
         refuse("security.secret_key", f"production needs one {make_one}, and this one is empty")
-    if key and len(key) < SECRET_KEY_MIN_LENGTH:
-        needed = f"needs at least {SECRET_KEY_MIN_LENGTH} characters {make_one}"
-        refuse("security.secret_key", f"{needed}, and this one has {len(key)}")
-    if settings.env == "production" and is_example(key):
-        refuse("security.secret_key", f"looks like an example, not like a secret {make_one}")
-    db, security = settings.db, settings.security
+    old = [("security.old_secret_keys", old_key) for old_key in security.old_secret_keys]
+    for name, secret in [("security.secret_key", key)] * bool(key) + old:
+        if len(secret) < SECRET_KEY_MIN_LENGTH:
+            needed = f"needs at least {SECRET_KEY_MIN_LENGTH} characters {make_one}"
+            refuse(name, f"{needed}, and this one has {len(secret)}")
+        if settings.env == "production" and is_example(secret):
+            refuse(name, f"looks like an example, not like a secret {make_one}")
+    if key in security.old_secret_keys:
+        refuse(
+            "security.old_secret_keys",
+            f"has the key in it that security.secret_key is; that needs a new one {make_one}",
+        )
     if db.pool_min_size > db.pool_size:
         most = f"{db.pool_size} (in {source(('db', 'pool_size'), directory)})"
         refuse("db.pool_min_size", f"{db.pool_min_size} is more than db.pool_size, {most}")

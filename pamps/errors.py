@@ -37,6 +37,13 @@ class EmbeddedError(PampsError):
     title = "The embedded PostgreSQL can't be used"
 
 
+class BackupError(PampsError):
+    """A backup can't be written or restored; only ever seen by commands."""
+
+    code = "backup"
+    title = "The backup can't be written or read"
+
+
 # 400
 
 

@@ -30,12 +30,14 @@ def find_values(directory: Path, texts: Iterable[Setting]) -> dict[str, Any]:
     # dynaconf is handed the files, and looks for none itself: it would take more than are documented, run a
     # dynaconf_hooks.py beside them, and find none in a folder with a [ in its name.
     found = Dynaconf(envvar_prefix=None, settings_files=[], core_loaders=[], environments=False, merge_enabled=True)
+    values: dict[str, Any] = {}
     for file in (DEFAULTS, *(directory / name for name in FILES)):
-        found.update(read(file), merge=True)
+        values = merged(values, lower(read(file)))
+    found.update(without_lists_given(values))
     refuse_twice()
     try:
         load_from_env(found, PREFIX)
-        values: dict[str, Any] = lower(found.as_dict())
+        values = lower(found.as_dict())
     except (DynaconfFormatError, OSError) as error:  # of @format and @read_file
         raise ConfigurationError(f"{lazy_settings()} can't be found out: {error}") from error
     except Exception:  # its message may hold the value, and that may be a secret
@@ -65,6 +67,21 @@ def lazy_settings() -> str:
 
 def lower(value: Any) -> Any:
     return {key.lower(): lower(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def merged(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Both, setting by setting; the later one wins. (dynaconf would make one list of two.)"""
+    tables = [key for key in later if isinstance(values.get(key), dict) and isinstance(later[key], dict)]
+    return values | later | {key: merged(values[key], later[key]) for key in tables}
+
+
+def without_lists_given(values: dict[str, Any], above: Setting = ()) -> dict[str, Any]:
+    """Without the lists that the environment has as well: it wins, as it does of other settings."""
+    return {
+        key: without_lists_given(value, (*above, key)) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if not (isinstance(value, list) and variable_for((*above, key)))
+    }
 
 
 def as_written(values: dict[str, Any], path: Setting) -> None:

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, inspect
 
 from pamps.errors import SchemaBehind
 
@@ -30,7 +30,13 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     All steps in one transaction: a step that fails leaves the schema as it was. Raises SchemaBehind where the schema is
     of a revision that this version does not know.
     """
-    known, now = revisions(), current(engine)
+    with engine.begin() as connection:
+        migrate_within(connection, revision)
+
+
+def migrate_within(connection: Connection, revision: str = "head") -> None:
+    """The same, as part of the connection's transaction."""
+    known, now = revisions(), current_within(connection)
     if now not in (None, *known):
         raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
     if now == (head() if revision == "head" else revision):
@@ -41,16 +47,19 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
-        (command.downgrade if below else command.upgrade)(config, revision)
+    config.attributes["connection"] = connection
+    below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
+    (command.downgrade if below else command.upgrade)(config, revision)
 
 
 def current(engine: Engine) -> str | None:
     """The revision that a database is at; None where there is none yet."""
     with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
-        return found
+        return current_within(connection)
+
+
+def current_within(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return found

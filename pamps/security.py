@@ -1,6 +1,7 @@
 """Secrets: hash and verify passwords, sign and read tokens."""
 
 import hashlib
+import hmac
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -81,12 +82,13 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
         "exp": int(now + settings.access_token_expire_minutes * 60),
         "iss": settings.issuer,
     }
-    return str(jwt.encode(claims, settings.secret_key, ALGORITHM))
+    key = settings.secret_key
+    return str(jwt.encode(claims, key, ALGORITHM, headers={"kid": kid(key)}))
 
 
 def read_access_token(token: str, settings: Security, expired_too: bool = False) -> Claim:
     """The claims of an access token of ours. Raises TokenExpired or InvalidToken."""
-    found, expires = verified(token, settings.secret_key, settings.issuer)
+    found, expires = verified(token, settings.secret_key, settings.old_secret_keys, settings.issuer)
     if expires < time.time() and not expired_too:
         raise TokenExpired()
     return found
@@ -94,13 +96,14 @@ def read_access_token(token: str, settings: Security, expired_too: bool = False)
 
 # A client sends the same token with every request for half an hour; that its signature is right need be found out once.
 @lru_cache(maxsize=4096)
-def verified(token: str, key: str, issuer: str) -> tuple[Claim, int]:
-    """The claims of an access token that was signed with a key, and when it expires, in seconds since the epoch."""
+def verified(token: str, key: str, old_keys: tuple[str, ...], issuer: str) -> tuple[Claim, int]:
+    """The claims of an access token that a key of ours has signed, and when it expires, in seconds since the epoch."""
     # To python-jose, requiring a claim is also verifying it; whether the token has expired changes with time.
     options = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_exp": False}
     try:
         decoded(token.rpartition(".")[2])
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=issuer, options=options)
+        keys = named(jwt.get_unverified_header(token), (key, *old_keys))
+        claims: dict[str, Any] = jwt.decode(token, keys, algorithms=[ALGORITHM], issuer=issuer, options=options)
         if claims["kind"] != "access":
             raise InvalidToken("that token is of another kind; send the access token")
         found, expires = Claim(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
@@ -109,6 +112,17 @@ def verified(token: str, key: str, issuer: str) -> tuple[Claim, int]:
     if not all(0 < number <= MAX_ID for number in found):
         raise InvalidToken()
     return found, expires
+
+
+def named(header: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The one of our keys that a token names. One that names none, as the first did not, may be signed with any."""
+    return tuple(key for key in keys if kid(key) == header["kid"]) if "kid" in header else keys
+
+
+@lru_cache
+def kid(key: str) -> str:
+    """The name of a key in the headers of tokens (RFC 7515, 4.1.4): all may know it, it doesn't tell the key."""
+    return encoded(hmac.digest(key.encode(), b"the name of this key", "sha256")[:9])
 
 
 class RefreshToken(NamedTuple):

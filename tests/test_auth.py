@@ -12,6 +12,7 @@ from sqlmodel import Session as SqlSession
 from sqlmodel import select
 
 from pamps.models import Session
+from pamps.security import kid
 from tests.api import Api, problem
 from tests.conftest import SECRET
 from tests.factories import PASSWORD, World
@@ -44,7 +45,7 @@ def test_an_access_token_claims_what_the_contract_says(api: Api, ada: int) -> No
     before = int(time.time())
     token = sign_in(api).json()["access_token"]
     after = int(time.time())
-    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": kid(SECRET)}
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], issuer="pamps")
     assert before <= claims["iat"] <= after
     assert before + 30 * 60 <= claims["exp"] <= after + 30 * 60 + 1

@@ -87,6 +87,15 @@ BAD = {
     "set it in .secrets.toml or as PAMPS_SECURITY__secret_key",
     f"SECURITY={NOT_SHOWN}": "security: is a section, not a setting; security.secret_key is one of its settings; "
     "found (14 characters, not shown) in PAMPS_SECURITY; set it in .secrets.toml or as PAMPS_SECURITY__secret_key",
+    f"SECURITY__old_secret_keys={NOT_SHOWN}": 'security.old_secret_keys: should be a list of texts, ["...", "..."]; '
+    "found (14 characters, not shown) in PAMPS_SECURITY__old_secret_keys; "
+    "set it in .secrets.toml or as PAMPS_SECURITY__old_secret_keys",
+    "SECURITY__old_secret_keys=[77777777777]": "security.old_secret_keys: input should be a valid string; "
+    "found (11 characters, not shown) in PAMPS_SECURITY__old_secret_keys; "
+    "set it in .secrets.toml or as PAMPS_SECURITY__old_secret_keys",
+    f"SECURITY__old_secret_keys=['{NOT_SHOWN}']": "security.old_secret_keys: needs at least 32 characters "
+    "(`openssl rand -base64 48` makes one), and this one has 14; found in PAMPS_SECURITY__old_secret_keys; "
+    "set it in .secrets.toml or as PAMPS_SECURITY__old_secret_keys",
     f"SECURITY__secret_key=@int {NOT_SHOWN}": "what stands after the @ in PAMPS_SECURITY__secret_key "
     "can't be converted",
     "SECURITY__secret_key=@read_file /nowhere/key": "what stands after the @ in PAMPS_SECURITY__secret_key "
@@ -187,6 +196,26 @@ def test_production_refuses_an_example(tmp_path: Path, key: str) -> None:
     assert refused(production(tmp_path, key)) == (
         "security.secret_key: looks like an example, not like a secret (`openssl rand -base64 48` makes one); "
         "found in ./.secrets.toml; set it in .secrets.toml or as PAMPS_SECURITY__secret_key"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "problem"),
+    [
+        ("example" + STRONG_SECRET, "looks like an example, not like a secret (`openssl rand -base64 48` makes one)"),
+        (
+            STRONG_SECRET,
+            "has the key in it that security.secret_key is; that needs a new one (`openssl rand -base64 48` makes one)",
+        ),
+    ],
+)
+def test_production_is_as_strict_with_an_old_key(tmp_path: Path, old: str, problem: str) -> None:
+    production(tmp_path, STRONG_SECRET)
+    with (tmp_path / ".secrets.toml").open("a") as file:
+        file.write(f"\nold_secret_keys = ['{STRONG_SECRET[::-1]}', '{old}']")
+    assert refused(tmp_path) == (
+        f"security.old_secret_keys: {problem}; "
+        "found in ./.secrets.toml; set it in .secrets.toml or as PAMPS_SECURITY__old_secret_keys"
     )
 
 

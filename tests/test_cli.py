@@ -44,7 +44,19 @@ def test_the_version_is_printed(pamps: Commands) -> None:
 
 def test_the_help_names_every_command(pamps: Commands) -> None:
     users = ["adduser", "create-user", "passwd", "user-list"]
-    names = ["serve", "migrate", *users, "shell", "reset-db", "demo", "openapi", "config"]
+    names = [
+        "serve",
+        "migrate",
+        *users,
+        "shell",
+        "reset-db",
+        "backup",
+        "restore",
+        "doctor",
+        "demo",
+        "openapi",
+        "config",
+    ]
     lines = pamps("--help").split("Commands")[1].splitlines()
     assert [line.split()[1] for line in lines if line.startswith("│ ") and line[2] != " "] == names
 

@@ -101,7 +101,26 @@ def test_a_secret_can_be_read_from_a_file_of_its_own(tmp_path: Path, monkeypatch
     assert load_settings(tmp_path).security.secret_key == STRONG_SECRET
 
 
+def test_of_two_lists_the_later_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (letter + STRONG_SECRET for letter in "abc")
+    (tmp_path / "settings.toml").write_text(f"[security]\nold_secret_keys = ['{first}']\nissuer = 'first'")
+    assert load_settings(tmp_path).security.old_secret_keys == (first,)
+    (tmp_path / ".secrets.toml").write_text(f"[security]\nold_secret_keys = ['{second}', '{first}']")
+    assert load_settings(tmp_path).security.old_secret_keys == (second, first)
+    for given, found in ((f"['{third}']", (third,)), ("[]", ())):
+        monkeypatch.setenv("PAMPS_SECURITY__old_secret_keys", given)
+        assert load_settings(tmp_path).security.old_secret_keys == found
+    assert load_settings(tmp_path).security.issuer == "first"
+
+
+def test_a_list_can_be_read_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys.json").write_text(f'["{STRONG_SECRET}"]')
+    monkeypatch.setenv("PAMPS_SECURITY__old_secret_keys", f"@json @read_file {tmp_path / 'keys.json'}")
+    assert load_settings(tmp_path).security.old_secret_keys == (STRONG_SECRET,)
+
+
 def test_secrets_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAMPS_SECURITY__old_secret_keys", f"['old-{STRONG_SECRET}']")
     monkeypatch.setenv("PAMPS_SECURITY__secret_key", STRONG_SECRET)
     for name in ("PAMPS_DB__uri", "PAMPS_TEST_DB__uri"):
         monkeypatch.setenv(name, f"postgresql://ada:{PASSWORD}@db/pamps")

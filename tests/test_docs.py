@@ -39,6 +39,8 @@ def kind(schema: dict[str, Any]) -> str:
         )
     if schema["type"] in ("string", "boolean"):
         return {"string": "text", "boolean": "true or false"}[schema["type"]]
+    if schema["type"] == "array":
+        return f"list of {kind(schema['items'])}s"
     least, above, most = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
     bounds = [f"over {above:g}"] if above is not None else [f"at least {least:g}"] if most is None else []
     if most is not None:

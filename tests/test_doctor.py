@@ -1,0 +1,223 @@
+"""`pamps doctor`: what it finds on a healthy Pamps and on ailing ones, and that it mends counters and nothing else."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from pamps import embedded as embedded_postgresql
+from pamps import schema, startup
+from tests.commands import Commands
+from tests.contents import contents, fill
+from tests.processes import FROM_SOURCE, STRONG_SECRET, short_folder, until
+from tests.test_healing import as_root, small_disk
+
+PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+AFTER_THE_DATABASE = ["server", "schema", "counters", "clock"]
+
+
+@pytest.fixture
+def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
+    """On a database without any table, which loses nothing in a crash."""
+    commands = Commands(new_database(), tmp_path)
+    commands.sql(f"ALTER DATABASE {name_of(commands)} RESET synchronous_commit")
+    return commands
+
+
+@pytest.fixture
+def pamps(anew: Commands) -> Commands:
+    startup.migrate(anew.uri)
+    return anew
+
+
+@pytest.fixture
+def embedded() -> Iterator[Commands]:
+    """On an embedded database that is still to be made."""
+    with short_folder() as folder:
+        (folder / "home").mkdir()
+        commands = Commands("", folder / "home")
+        commands.settings["db__embedded_dir"] = folder / "db"
+        yield commands
+
+
+def name_of(commands: Commands) -> str:
+    return str(commands.sql("SELECT current_database()")[0][0])
+
+
+def examined(commands: Commands, *options: str, **settings: Any) -> tuple[int, dict[str, tuple[str, str, str]]]:
+    """The exit code, and what was found by each check: the result, what is said, and the advice."""
+    done = commands.run("doctor", "--json", *options, **settings)
+    assert done.stderr == ""
+    rows = json.loads(done.stdout)
+    return done.returncode, {row["check"]: (row["result"], row["said"], row["advice"]) for row in rows}
+
+
+def test_a_healthy_pamps_is_a_line_for_each_check(pamps: Commands) -> None:
+    fill(pamps)
+    before = contents(pamps.uri)
+    (version,) = pamps.sql("SELECT current_setting('server_version')")
+    assert pamps("doctor", **PRODUCTION).splitlines() == [
+        "ok    configuration  production; pamps config shows all of it",
+        "ok    secret         32 characters, and 0 old ones",
+        "ok    disk           the data lies with the database that db.uri names",
+        f"ok    database       PostgreSQL {version[0]}, UTF8",
+        "ok    server         8 connections at most, of 100",
+        f"ok    schema         {schema.head()}",
+        "ok    counters       what a recount gives",
+        "ok    clock          this machine's and the database's are the same",
+    ]
+    assert contents(pamps.uri) == before
+
+
+def test_a_bad_setting_is_found(pamps: Commands) -> None:
+    code, found = examined(pamps, env="production")
+    assert (code, list(found)) == (1, ["configuration"])
+    result, said, _ = found["configuration"]
+    assert (result, said.split(" (")[0]) == ("FAIL", "security.secret_key: production needs one")
+
+
+def test_a_database_that_is_away_is_found(pamps: Commands) -> None:
+    code, found = examined(pamps, db__uri="postgresql://pamps@127.0.0.1:1/pamps")
+    assert code == 1
+    assert found["database"][0] == "FAIL"
+    assert found["database"][1].endswith("Connection refused")
+    assert {found[name] for name in AFTER_THE_DATABASE} == {("warn", "not looked at", "see to the database first")}
+
+
+def test_a_schema_that_is_not_this_versions_is_found(anew: Commands) -> None:
+    code, found = examined(anew)
+    assert (code, found["schema"]) == (1, ("FAIL", "there are no tables yet", "pamps migrate"))
+    assert found["counters"] == ("warn", "not looked at", "see to the schema first")
+    startup.migrate(anew.uri)
+    anew.sql("UPDATE alembic_version SET version_num = 'later'")
+    code, found = examined(anew)
+    assert (code, found["schema"]) == (1, ("FAIL", "later is of a newer version than this one", "install that"))
+
+
+def test_counters_that_are_wrong_are_found_and_repaired(pamps: Commands) -> None:
+    fill(pamps)
+    healthy = contents(pamps.uri)
+    pamps.sql("UPDATE post SET like_count = like_count + 1, reply_count = 9 WHERE id = 1")
+    pamps.sql('UPDATE "user" SET post_count = 99, follower_count = 99, following_count = 99 WHERE id IN (1, 2)')
+    spoilt = contents(pamps.uri)
+    said = (
+        "user.post_count of 2, user.follower_count of 2, user.following_count of 2, "
+        "post.like_count of 1, post.reply_count of 1"
+    )
+    code, found = examined(pamps)
+    assert (code, found["counters"]) == (
+        1,
+        ("FAIL", f"not what a recount gives: {said}", "pamps doctor --repair"),
+    )
+    assert contents(pamps.uri) == spoilt
+    code, found = examined(pamps, "--repair")
+    assert (code, found["counters"]) == (0, ("ok", f"8 were wrong and are right ({said})", ""))
+    assert contents(pamps.uri) == healthy
+
+
+def test_counters_are_repaired_while_somebody_counts(pamps: Commands) -> None:
+    pamps.add_users(2)
+    pamps.sql("INSERT INTO post (user_id, text) VALUES (1, 'Hello!')")
+    pamps.sql("UPDATE post SET like_count = 7")
+    with closing(psycopg2.connect(pamps.uri)) as connection, connection.cursor() as cursor:
+        cursor.execute('INSERT INTO "like" (user_id, post_id) VALUES (2, 1)')  # not committed: 8 of 1
+        process = subprocess.Popen(
+            [*FROM_SOURCE, "doctor", "--repair"], cwd=pamps.folder, env=pamps.environment(), stdout=subprocess.PIPE
+        )
+        until(lambda: pamps.sql(WAITING))
+        connection.commit()
+    assert b"1 were wrong and are right" in process.communicate()[0]
+    assert process.returncode == 0
+    assert pamps.sql("SELECT like_count FROM post") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "result", "advice"),
+    [
+        ("synchronous_commit", "off", "warn", "a crash loses the last moments of what was acknowledged"),
+        ("default_transaction_read_only", "on", "FAIL", "nothing can be written; db.uri has to name the primary"),
+    ],
+)
+def test_a_setting_of_the_server_that_loses_data_is_found(
+    pamps: Commands, name: str, value: str, result: str, advice: str
+) -> None:
+    pamps.sql(f"ALTER DATABASE {name_of(pamps)} SET {name} = {value}")
+    code, found = examined(pamps)
+    assert code == (result == "FAIL")
+    assert found["server"] == (result, f"{name.removeprefix('default_')} is {value}", advice)
+
+
+def test_more_connections_than_the_server_takes_are_found(pamps: Commands) -> None:
+    _, found = examined(pamps, server__workers=20)
+    advice = "raise max_connections, or lower db.pool_size or server.workers"
+    assert found["server"] == ("warn", "160 connections at most, of 100", advice)
+
+
+def test_a_database_of_another_encoding_is_found(pamps: Commands) -> None:
+    name = name_of(pamps) + "_latin"
+    with closing(psycopg2.connect(pamps.uri)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+        try:
+            code, found = examined(pamps, db__uri=pamps.uri.replace(name_of(pamps), name))
+        finally:
+            cursor.execute(f"DROP DATABASE {name}")
+    assert (code, found["database"][0]) == (1, "FAIL")
+    assert found["database"][1].endswith(", LATIN1")
+
+
+@pytest.mark.parametrize(("seconds", "result"), [(-3600, "FAIL"), (20, "warn")])
+def test_clocks_that_differ_are_found(pamps: Commands, seconds: int, result: str) -> None:
+    # The database's clock can't be set; what it says in a database can.
+    pamps.sql(
+        "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql "
+        f"RETURN pg_catalog.clock_timestamp() + interval '{seconds} seconds'"
+    )
+    pamps.sql(f"ALTER DATABASE {name_of(pamps)} SET search_path = public, pg_catalog")
+    code, found = examined(pamps)
+    assert code == (result == "FAIL")
+    where = "ahead of" if seconds > 0 else "behind"
+    assert found["clock"][:2] == (result, f"the database's is {abs(seconds)}.0 seconds {where} this machine's")
+
+
+def test_an_example_or_a_key_that_others_can_read_is_found(pamps: Commands) -> None:
+    _, found = examined(pamps, security__secret_key="example-" + STRONG_SECRET)
+    assert found["secret"] == ("warn", "it looks like an example", "production will refuse it")
+    file = pamps.folder / ".secrets.toml"
+    file.write_text(f"[security]\nsecret_key = '{STRONG_SECRET}'")
+    file.chmod(0o644)
+    _, found = examined(pamps)
+    assert found["secret"] == ("warn", f"others on this machine can read {file}", f"chmod 600 {file}")
+    file.chmod(0o600)
+    _, found = examined(pamps)
+    assert found["secret"] == ("ok", "32 characters, and 0 old ones", "")
+
+
+def test_an_embedded_database_is_not_made_to_be_looked_at(embedded: Commands) -> None:
+    code, found = examined(embedded)
+    assert (code, found["database"]) == (0, ("warn", "there is none yet", "pamps serve makes one"))
+    assert not embedded.settings["db__embedded_dir"].exists()
+
+
+def test_the_development_secret_is_not_fit_for_production(embedded: Commands) -> None:
+    directory = embedded.settings["db__embedded_dir"]
+    key = embedded_postgresql.secret_key(directory)
+    code, found = examined(embedded, env="production", security__secret_key=key)
+    said = f"it is the development secret in {directory / 'secret_key'}"
+    assert (code, found["secret"]) == (1, ("FAIL", said, "give production one of its own"))
+
+
+@as_root
+@pytest.mark.parametrize(("size", "result"), [("90m", "FAIL"), ("500m", "warn")])
+def test_a_disk_that_fills_up_is_found(embedded: Commands, size: str, result: str) -> None:
+    with small_disk(embedded.folder, size) as disk:
+        code, found = examined(embedded, db__embedded_dir=disk / "db")
+    assert (code, found["disk"][0]) == (result == "FAIL", result)
+    assert found["disk"][2] == "make room, or move it to a larger disk"
