@@ -34,6 +34,7 @@ def public_list() -> Case:
         "public list",
         lambda place: [Request("GET", "/post/")],
         lambda place: Script({}, ((posts.home, FIRST_PAGE),)),
+        shared=True,
     )
 
 
@@ -44,6 +45,7 @@ def deep_page() -> Case:
         lambda place: [Request("GET", f"/post/?cursor={place.deep_cursor}")],
         lambda place: Script({}, ((posts.home, {**FIRST_PAGE, "cursor_id": str(place.deep_cursor)}),)),
         textbook_requests=lambda place: [Request("GET", f"/post/?offset={place.deep_offset}")],
+        shared=True,
     )
 
 
@@ -66,6 +68,16 @@ def post() -> Case:
         "one post with replies",
         of_roots("/post/{}/"),
         lambda place: Script({"id": root_of_thread(place)}, ((posts.read, {"id": ":id"}),)),
+    )
+
+
+def post_hot() -> Case:
+    return Case(
+        "post-hot",
+        "one post, everybody the same",
+        lambda place: [Request("GET", "/post/1/")],
+        lambda place: Script({}, ((posts.read, {"id": "1"}),)),
+        shared=True,
     )
 
 
@@ -122,6 +134,21 @@ def timeline(kind: str, title: str) -> Case:
         return Script(viewer, ((timelines.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
 
     return Case(f"timeline-{kind}", title, requests, script)
+
+
+def timeline_hot() -> Case:
+    def reader(place: Place) -> int:
+        return place.layout.readers["ordinary"].first
+
+    return Case(
+        "timeline-hot",
+        "timeline, 50 followed, all as one reader",
+        lambda place: [Request("GET", "/user/timeline/", reader(place))],
+        lambda place: Script(
+            {"viewer": str(reader(place))}, ((timelines.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),)
+        ),
+        shared=True,
+    )
 
 
 SIGNED_IN: Values = {"viewer": ":viewer", "session": ":viewer"}
@@ -203,9 +230,11 @@ CASES = (
     public_list(),
     deep_page(),
     post(),
+    post_hot(),
     thread(),
     user_posts(),
     timeline("ordinary", "timeline, 50 followed"),
+    timeline_hot(),
     timeline("busy", "timeline, 1,000 followed"),
     timeline("keenest", "timeline, 5,000 followed"),
     timeline("silent", "timeline, the followed are silent"),

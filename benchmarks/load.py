@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.case import Request, Script
-from pamps.db import asyncpg_uri
+from pamps.db import PLANNING, asyncpg_uri
 
 CONNECTIONS = 32
 THREADS = 2
@@ -139,8 +140,14 @@ def pgbench(
     file.write_text(pgbench_script(script))
     limit = ["-T", str(seconds)] if seconds else ["-t", str(transactions)]
     options = ["-n", "-M", "prepared", "-c", str(clients), "-j", str(THREADS), *limit, "-f", str(file)]
+    planning = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())  # as Pamps has its statements planned
     done = subprocess.run(
-        [programs / "pgbench", *options, asyncpg_uri(uri)], capture_output=True, text=True, check=False, cwd=folder
+        [programs / "pgbench", *options, asyncpg_uri(uri)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PGOPTIONS": planning},
     )
     rate = re.search(r"tps = ([\d.]+) \(without", done.stdout)
     runs = re.search(r"actually processed: (\d+)", done.stdout)

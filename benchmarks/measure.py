@@ -16,7 +16,8 @@ from benchmarks.servers import Postgres, Server
 # The ceilings answer every case alike, so they are measured once a round, as a case of their own.
 CONSTANT = Case("constant", "a constant answer", lambda place: [Request("GET", "/")], None)
 CEILINGS = ("asgi", "fastapi")
-CANDIDATES = ("pamps", "pgbench", *CEILINGS, "textbook")
+# `apart` is Pamps that answers each request by itself (server.coalesce off), where clients ask for the same.
+CANDIDATES = ("pamps", "apart", "pgbench", *CEILINGS, "textbook")
 WORKERS = 2
 WARM_UP = 2  # seconds
 COUNTED = 20  # requests of which the statements are counted
@@ -113,6 +114,8 @@ def takes(case: Case, candidate: str) -> bool:
         return case is CONSTANT and candidate in CEILINGS
     if candidate == "pgbench":
         return case.script is not None
+    if candidate == "apart":
+        return case.shared
     return case.in_textbook or candidate != "textbook"
 
 
@@ -128,6 +131,8 @@ def bench(
         if "pamps" in candidates or set(candidates) & set(CEILINGS):
             found["pamps"] = stack.enter_context(servers.pamps(uri, secret, folder, workers))
             size = len(load.fetch(found["pamps"].port, "/post/"))
+        if "apart" in candidates:
+            found["apart"] = stack.enter_context(servers.pamps(uri, secret, folder, workers, coalesce=False))
         if "textbook" in candidates:
             found["textbook"] = stack.enter_context(servers.textbook(uri, secret, folder, workers))
         for candidate, app in (("asgi", "bare"), ("fastapi", "through_fastapi")):
@@ -153,7 +158,7 @@ def measure(
             told("warming up", case, candidate, min(seconds, WARM_UP))
     with bench.ground.counting():
         for case, candidate in plan:
-            if candidate in ("pamps", "textbook"):
+            if candidate in ("pamps", "apart", "textbook"):
                 count = bench.count_statements(case, candidate)
                 results.statements.setdefault(case.name, {})[candidate] = count
     for number in range(1, rounds + 1):

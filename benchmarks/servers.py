@@ -87,12 +87,17 @@ def uvicorn(app: str, port: int, workers: int) -> list[str]:
 
 
 @contextmanager
-def pamps(uri: str, secret: str, folder: Path, workers: int) -> Iterator[Server]:
+def pamps(uri: str, secret: str, folder: Path, workers: int, coalesce: bool = True) -> Iterator[Server]:
     """Pamps, as in production."""
     port = free_port()
-    env = environment(PAMPS_ENV="production", PAMPS_DB__uri=uri, PAMPS_SECURITY__secret_key=secret)
+    env = environment(
+        PAMPS_ENV="production",
+        PAMPS_DB__uri=uri,
+        PAMPS_SECURITY__secret_key=secret,
+        PAMPS_SERVER__coalesce=str(coalesce).lower(),
+    )
     command = [sys.executable, "-m", "pamps", "serve", "--port", str(port), "--workers", str(workers)]
-    with running("pamps", command, env, folder, port, "/readyz") as server:
+    with running("pamps" if coalesce else "apart", command, env, folder, port, "/readyz") as server:
         yield server
 
 

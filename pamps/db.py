@@ -27,6 +27,10 @@ KNOWN_TO_ASYNCPG = {
     *("krbsrvname", "gsslib", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword"),
     *("sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version"),
 }
+PLANNING = {
+    "jit": "off",  # compiling costs more than any of our statements
+    "plan_cache_mode": "force_generic_plan",  # planning a statement anew would take longer than most of them take
+}
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -154,9 +158,7 @@ class Database:
             server_settings={
                 "application_name": "pamps",
                 "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
-                "jit": "off",  # compiling costs more than any of our statements
-                # One plan for each statement: planning it anew would take longer than most take.
-                "plan_cache_mode": "force_generic_plan",
+                **PLANNING,
             },
         )
 
