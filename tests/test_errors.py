@@ -22,7 +22,7 @@ from tests.tables import unchanged
 
 ENDS_IN_Z = "Z$"  # of times, which only answers have
 NOBODY_LISTENS = "postgresql://pamps:secret@127.0.0.1:1/pamps"
-AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError}
+AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError, errors.BackupError}
 # Those with a code of their own; the others are only there to be inherited from.
 KINDS: set[type[PampsError]] = {
     kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)
