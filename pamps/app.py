@@ -7,22 +7,31 @@ from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from pamps import openapi, problems, startup
 from pamps.coalescing import Coalescing
-from pamps.config import Settings, current_settings
+from pamps.config import Server, Settings, current_settings
 from pamps.db import Database
 from pamps.errors import EmbeddedError, PampsError
+from pamps.headers import Headers
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
 
 BETWEEN_REVIVALS = 1.0  # seconds
+# What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+TAKEN = ("Authorization", "Content-Type", "If-None-Match")
+GIVEN = ("ETag", "Link", "Location", "Retry-After")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A Pamps for these settings (default: those of this process): `uvicorn --factory pamps.app:create_app`."""
     settings = settings or current_settings()
-    app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
+    app = Application(
+        lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False}
+    )
     app.state.settings = settings
     app.router.redirect_slashes = False
     for noun in (post, user, auth, health, docs):
@@ -39,6 +48,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+class Application(FastAPI):
+    """FastAPI, with what concerns every answer around all else: around the one to an unexpected error as well."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        server: Server = self.state.settings.server
+        app = super().build_middleware_stack()
+        if server.cors_origins:
+            app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
+        return Headers(app, server.hsts_max_age)
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ class Coalescing:
             answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             waiting.append((scope, answer))
             for message in await answer:
-                await send(message)
+                await send({**message})  # what is around us may add to it for this request alone
 
     def begin_next(self, key: Key) -> None:
         """A run has ended: begin another one for those who came meanwhile, if anybody did."""

@@ -22,6 +22,7 @@ DAY = 86_400  # seconds
 CENTURY = 52_560_000  # minutes
 # Without it, asyncpg would go to another server than psycopg2.
 UNKNOWN_TO_ASYNCPG = {"hostaddr"}
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?")
 
 
 class Section(BaseModel):
@@ -74,7 +75,17 @@ def texts(value: Any) -> Any:
     return tuple(value)
 
 
+def origin(text: str) -> str:
+    """An origin as browsers write it (RFC 6454, section 6.2): they compare it letter by letter."""
+    if text != "*" and not ORIGIN.fullmatch(text):
+        raise PydanticCustomError(
+            "origin", "should be as https://example.com, in lower case and without a / at the end"
+        )
+    return text
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(texts)]
 Uri = Annotated[str, AfterValidator(postgresql), Field(repr=False)]
 
 
@@ -85,6 +96,8 @@ class Server(Section):
     max_body_size: int = Field(ge=1024)
     shutdown_timeout: int = Field(ge=1, le=DAY)
     coalesce: bool
+    cors_origins: Origins
+    hsts_max_age: int = Field(ge=0, le=100 * 365 * DAY)
 
 
 class Db(Section):

@@ -16,6 +16,7 @@ from pamps import errors, injection
 from pamps.auth import viewer, visitor
 from pamps.dependencies import database
 from pamps.errors import PampsError
+from pamps.headers import POLICY
 from pamps.injection import Handler
 from pamps.pagination import dated_page, page
 from pamps.problems import MEDIA_TYPE
@@ -24,7 +25,8 @@ JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
 FORM = re.compile(r"(application/x-www-form-urlencoded|multipart/form-data)\s*(;|$)", re.IGNORECASE)
 
 PERSONAL = [(b"vary", b"Authorization"), (b"cache-control", b"private, no-cache")]
-KEPT = (b"etag", b"vary", b"cache-control", b"link")  # of an answer that is cut down to 304
+# Of an answer that is cut down to 304: a cache takes it over into the answer that it has (RFC 9111, section 4.3.4).
+KEPT = (b"etag", b"vary", b"cache-control", b"link", POLICY)
 
 
 class Route(APIRoute):

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from pamps.routing import Route
+from tests import owasp
 
 
 class Api(TestClient):
@@ -21,6 +22,7 @@ class Api(TestClient):
     def request(self, method: str, url: Any, **options: Any) -> Response:
         response: Response = super().request(method, url, **options)
         check(self.application, response)
+        owasp.check(response)
         return response
 
     def as_(self, access_token: str) -> "Signed":

@@ -77,6 +77,11 @@ BAD = {
     f"DB__uri=postgresql://ada:{NOT_SHOWN}@db/pamps?{NOT_SHOWN}": "db.uri: "
     "has something after the ? that is not name=value&...; "
     "found (55 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
+    "SERVER__cors_origins=['https://app.example.com/']": "server.cors_origins: should be as https://example.com, "
+    "in lower case and without a / at the end; found 'https://app.example.com/' in PAMPS_SERVER__cors_origins; "
+    "set it in settings.toml or as PAMPS_SERVER__cors_origins",
+    "SERVER__cors_origins=*": 'server.cors_origins: should be a list of texts, ["...", "..."]; '
+    "found '*' in PAMPS_SERVER__cors_origins; set it in settings.toml or as PAMPS_SERVER__cors_origins",
     f"TEST_DB__uri=ada:{NOT_SHOWN}": "test_db.uri: should be postgresql://user:password@host:port/name, or empty; "
     "found (18 characters, not shown) in PAMPS_TEST_DB__uri; set it in .secrets.toml or as PAMPS_TEST_DB__uri",
     f"SECURITY__secret_key={NOT_SHOWN}": "security.secret_key: needs at least 32 characters (`openssl rand -base64 48` "

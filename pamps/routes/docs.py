@@ -1,8 +1,5 @@
 """The OpenAPI document and its two pages; their scripts and styles are served from here, no outside network."""
 
-import re
-from base64 import b64encode
-from hashlib import sha256
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -11,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from pamps import headers
 from pamps.routing import Route
 
 router = APIRouter(route_class=Route, include_in_schema=False)
@@ -24,12 +22,14 @@ def closed(page: HTMLResponse) -> HTMLResponse:
 
     The one script that FastAPI writes into a page is let in by its hash.
     """
-    scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
-    hashes = "".join(f" 'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in scripts)
-    page.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    sources = (
+        f"script-src 'self'{headers.inline('script', bytes(page.body).decode())}",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src blob:",
     )
+    page.headers.update(headers.page(*sources))
     return page
 
 

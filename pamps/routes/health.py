@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from pamps import __version__, schema
+from pamps import __version__, headers, schema
 from pamps.dependencies import Database
 from pamps.errors import SchemaBehind
 from pamps.models.health import Health, Service
@@ -16,7 +16,8 @@ from pamps.routing import JSON, Route
 router = APIRouter(tags=["health"], route_class=Route)
 
 WEIGHT = re.compile(r"(?:^|;)\s*q=([01](?:\.[0-9]*)?)", re.IGNORECASE)
-FRONT_PAGE = Path(__file__).parent.parent.joinpath("static", "index.html").read_text()
+FRONT_PAGE = Path(__file__).parent.parent.joinpath("static", "index.html").read_text().replace("{version}", __version__)
+FRONT_HEADERS = headers.page(f"style-src{headers.inline('style', FRONT_PAGE)}", "img-src 'self'")
 
 
 @router.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
@@ -26,7 +27,7 @@ async def front_page(request: Request) -> Response:
     if prefers_json(request.headers.get("accept", "")):
         service = Service(name="pamps", version=__version__, docs="/docs", openapi="/openapi.json")
         return JSONResponse(service.model_dump(), headers=vary)
-    return HTMLResponse(FRONT_PAGE.replace("{version}", __version__), headers=vary)
+    return HTMLResponse(FRONT_PAGE, headers={**vary, **FRONT_HEADERS})
 
 
 def prefers_json(accept: str) -> bool:
