@@ -144,7 +144,7 @@ def test_only_so_many_passwords_are_worked_on_at_once_and_others_are_served_mean
             for n in ("bob", "cora")
         ]
         until(lambda: limiter.statistics().tasks_waiting == 4)
-        assert watched.at_work == 2
+        watched.wait_for(2)
         assert api.get("/livez").status_code == 200
         assert api.get("/post/").status_code == 200
     assert sorted(answer.result().status_code for answer in answers) == [200, 200, 200, 200, 201, 201]
