@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import pkgutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import asyncpg
 import pytest
 from asyncpg.connection import LoggedQuery
 
-from pamps import queries
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import Statement, asyncpg_uri
@@ -22,6 +19,7 @@ from pamps.models import User
 from pamps.routing import Route
 from tests.api import Api
 from tests.factories import PASSWORD, World
+from tests.statements import STATEMENTS
 
 # A value for each parameter that any statement has.
 VALUES: dict[str, Any] = {
@@ -34,16 +32,6 @@ VALUES: dict[str, Any] = {
 }
 
 
-def every_statement() -> dict[str, Statement]:
-    found: dict[str, Statement] = {}
-    for module in pkgutil.iter_modules(queries.__path__):
-        for name, value in vars(import_module(f"pamps.queries.{module.name}")).items():
-            if isinstance(value, Statement) and value not in found.values():
-                found[f"{module.name}.{name}"] = value
-    return found
-
-
-STATEMENTS = every_statement()
 every = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 
 
@@ -73,30 +61,6 @@ def test_the_database_understands_it_and_it_is_one(uri: str, statement: Statemen
     parameters, columns = asyncio.run(prepared())
     assert parameters == len(statement.order)
     assert columns
-
-
-@every
-def test_it_reads_no_whole_table(uri: str, statement: Statement) -> None:
-    """Where there is an index, a plan that must avoid whole tables finds it."""
-
-    async def planned() -> Any:
-        async with connected(uri) as connection:
-            await connection.execute("SET enable_seqscan = off")
-            found = await connection.prepare(statement.sql)
-            return await found.explain(*statement.arguments({name: VALUES[name] for name in statement.names}))
-
-    read = whole_tables(asyncio.run(planned()))
-    assert read - {"alembic_version"} == set()
-
-
-def whole_tables(plan: Any) -> set[str]:
-    """The tables that a plan reads from end to end."""
-    if isinstance(plan, list):
-        return set[str]().union(*map(whole_tables, plan))
-    if not isinstance(plan, dict):
-        return set()
-    own = {plan["Relation Name"]} if plan.get("Node Type") == "Seq Scan" else set()
-    return own.union(*map(whole_tables, plan.values()))
 
 
 @every
