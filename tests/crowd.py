@@ -13,10 +13,9 @@ EVERYWHERE = 5  # follows everybody, likes everything, and is signed in on thous
 NEWCOMER = 6  # wrote ALONE, the one post without a reply
 ACTIVE, SILENT, OTHERS = 101, 401, 701  # the first of 300, of 300, and of the rest
 
-OLD = 2400  # so many posts are the oldest, and by the silent, who wrote nothing since
-HOT = OLD + 1  # everybody likes it, and every sixth post replies to it
-ALONE = OLD + 2
-USERS, POSTS = 1000, 5000  # of a crowd of size 1
+HOT = 1  # everybody likes this post, and of those that are not old every sixth replies to it
+ALONE = 2
+USERS, POSTS, OLD_POSTS = 1000, 5000, 600  # of a crowd of size 1; the old posts are by the silent, who wrote no other
 
 PASSWORD_HASH = "hash"
 TABLES = ('"user"', "post", "social", '"like"')
@@ -30,12 +29,13 @@ FROM generate_series(1, %(users)s) AS n
 POST = f"""
 INSERT INTO post (user_id, parent_id, text)
 SELECT CASE
-        WHEN n <= {OLD} THEN {SILENT} + n %% 300
+        WHEN n = {HOT} THEN {STAR}
         WHEN n = {ALONE} THEN {NEWCOMER}
-        WHEN n = {HOT} OR n %% 5 = 0 THEN {STAR}
+        WHEN n <= %(old_posts)s THEN {SILENT} + n %% 300
+        WHEN n %% 5 = 0 THEN {STAR}
         WHEN n %% 5 < 3 THEN {ACTIVE} + n * 7919 %% 300
         ELSE {OTHERS} + n * 7919 %% (%(users)s - {OTHERS} + 1) END,
-    CASE WHEN n < {OLD} + 100 OR n %% 3 > 0 THEN NULL WHEN n %% 2 = 0 THEN {HOT} ELSE n - 1 - n * 7919 %% 90 END,
+    CASE WHEN n <= %(old_posts)s OR n %% 3 > 0 THEN NULL WHEN n %% 2 = 0 THEN {HOT} ELSE n - 1 - n * 7919 %% 90 END,
     'This is post ' || n || ', and it says what a post of ordinary length says to those who come by and read it.'
 FROM generate_series(1, %(posts)s) AS n
 """
@@ -72,7 +72,7 @@ UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_
 
 def gather(uri: str, size: int) -> None:
     """Fill an empty, migrated database. The triggers are away: counting one by one would take most of the time."""
-    numbers = {"users": size * USERS, "posts": size * POSTS}
+    numbers = {"users": size * USERS, "posts": size * POSTS, "old_posts": size * OLD_POSTS}
     with connected(uri) as cursor:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:

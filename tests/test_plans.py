@@ -218,14 +218,14 @@ def test_it_reads_by_its_indexes(request: pytest.FixtureRequest, size: str, name
 @every_case
 def test_it_reads_no_more_where_there_is_more(small: Planner, large: Planner, name: str) -> None:
     case = CASES[name]
-    least, most = (planner.touched(statement_of(name), case.params).buffers for planner in (small, large))
-    assert most <= case.buffers
-    assert case.grows or most <= 1.1 * least + 3
+    of_few, of_many = (planner.touched(statement_of(name), case.params).buffers for planner in (small, large))
+    assert max(of_few, of_many) <= case.buffers
+    assert case.grows or of_many <= 1.1 * of_few + 3
 
 
 @pytest.mark.parametrize(
     ("beginning", "matches"),
-    [("user", 4000), ("name", 3960), ("zoe", 40), ("user70", 11), ("user5", 111), ("user4000", 1), ("nobody", 0)],
+    [("user", 4000), ("name", 3960), ("zoe", 40), ("user70", 11), ("user5", 111), ("user700", 1), ("nobody", 0)],
 )
 def test_a_search_reads_no_more_than_what_matches(large: Planner, beginning: str, matches: int) -> None:
     """Of each that matches the row, and of each that is shown what a profile needs."""
