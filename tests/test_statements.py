@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import pkgutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import asyncpg
 import pytest
 from asyncpg.connection import LoggedQuery
 
-from pamps import queries
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import Statement, asyncpg_uri
@@ -22,6 +19,7 @@ from pamps.models import User
 from pamps.routing import Route
 from tests.api import Api
 from tests.factories import PASSWORD, World
+from tests.statements import STATEMENTS
 
 # A value for each parameter that any statement has.
 VALUES: dict[str, Any] = {
@@ -34,16 +32,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-def every_statement() -> dict[str, Statement]:
-    found: dict[str, Statement] = {}
-    for module in pkgutil.iter_modules(queries.__path__):
-        for name, value in vars(import_module(f"pamps.queries.{module.name}")).items():
-            if isinstance(value, Statement) and value not in found.values():
-                found[f"{module.name}.{name}"] = value
-    return found
-
-
-STATEMENTS = every_statement()
+OURS = {statement.sql for statement in STATEMENTS.values()}
 every = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 
 
@@ -73,30 +62,6 @@ def test_the_database_understands_it_and_it_is_one(uri: str, statement: Statemen
     parameters, columns = asyncio.run(prepared())
     assert parameters == len(statement.order)
     assert columns
-
-
-@every
-def test_it_reads_no_whole_table(uri: str, statement: Statement) -> None:
-    """Where there is an index, a plan that must avoid whole tables finds it."""
-
-    async def planned() -> Any:
-        async with connected(uri) as connection:
-            await connection.execute("SET enable_seqscan = off")
-            found = await connection.prepare(statement.sql)
-            return await found.explain(*statement.arguments({name: VALUES[name] for name in statement.names}))
-
-    read = whole_tables(asyncio.run(planned()))
-    assert read - {"alembic_version"} == set()
-
-
-def whole_tables(plan: Any) -> set[str]:
-    """The tables that a plan reads from end to end."""
-    if isinstance(plan, list):
-        return set[str]().union(*map(whole_tables, plan))
-    if not isinstance(plan, dict):
-        return set()
-    own = {plan["Relation Name"]} if plan.get("Node Type") == "Seq Scan" else set()
-    return own.union(*map(whole_tables, plan.values()))
 
 
 @every
@@ -142,6 +107,12 @@ ONE_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("POST", "/revoke_token"): ("/revoke_token", {"json": {"token": "{refresh}"}}),
     ("GET", "/readyz"): ("/readyz", {}),
 }
+# What a route may also be asked for, by its own statement.
+OTHER_WAYS = (
+    *("/post/?limit=100", "/post/user/ada/?include_replies=true&cursor=5", "/user/", "/user/?q=zo%C3%AB&cursor=5"),
+    *("/post/2/likes/?cursor=1795942861000000-5", "/user/bob/followers/?cursor=1795942861000000-5"),
+    *("/user/timeline/?include_replies=false", "/user/timeline/?cursor=5&limit=1"),
+)
 # Passwords are hashed outside of the database, between what reads the known hash and what acts on it.
 TWO_STATEMENTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("POST", "/token"): ("/token", {"data": {"username": "ada", "password": PASSWORD}}),
@@ -162,11 +133,12 @@ REQUESTS = [
 
 
 class Counted:
-    """The service on a single connection whose statements are counted."""
+    """The service on a single connection whose statements are counted: ours, and what else is said beside them."""
 
     def __init__(self, api: Api):
         self.api = api
         self.log: list[str] = []
+        self.beside: list[str] = []
         self.on_loop(self.listen)
 
     async def listen(self) -> None:
@@ -175,9 +147,11 @@ class Counted:
             connection.add_query_logger(self.heard)
 
     def heard(self, query: LoggedQuery) -> None:
-        # A patient statement has a timeout of its own, and so a transaction around it.
-        if not query.query.startswith(("BEGIN", "SET LOCAL", "COMMIT")):
-            self.log.append(query.query)
+        (self.log if query.query in OURS else self.beside).append(query.query)
+
+    def clear(self) -> None:
+        self.log.clear()
+        self.beside.clear()
 
     def on_loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         assert self.api.portal
@@ -217,14 +191,41 @@ def test_a_request_runs_so_many_statements(
 ) -> None:
     access_token, refresh_token = world.sign_in(ada)
     options = json.loads(json.dumps(options).replace("{refresh}", refresh_token.text))
-    counted.log.clear()
+    counted.clear()
     response = counted.api.as_(access_token).request(method, url, **options)
     assert response.is_success, response.text
     assert len(counted.log) == count, counted.log
+    # A patient statement has a timeout of its own, and so a transaction around it. No other is worth the round trips.
+    patient = (method, url) == ("DELETE", "/user/me/")
+    assert [said.split()[0].strip(";") for said in counted.beside] == ["BEGIN", "SET", "COMMIT"] * patient
+
+
+@pytest.mark.parametrize("url", OTHER_WAYS)
+def test_asked_in_another_way_it_runs_one_statement_too(counted: Counted, world: World, ada: User, url: str) -> None:
+    as_ada = counted.api.as_(world.sign_in(ada)[0])
+    for client in (as_ada,) if "timeline" in url else (as_ada, counted.api):
+        counted.clear()
+        assert client.get(url).status_code == 200
+        assert (len(counted.log), counted.beside) == (1, [])
+
+
+def test_a_statement_is_prepared_once_for_a_connection(counted: Counted, ada: User) -> None:
+    prepared: list[list[tuple[str, datetime]]] = []
+
+    async def look() -> None:
+        pool = await counted.api.application.state.database.open()
+        found = "SELECT name, prepare_time FROM pg_prepared_statements WHERE statement = $1"
+        prepared.append([tuple(row) for row in await pool.fetch(found, STATEMENTS["post.home"].sql)])
+
+    for _ in range(2):
+        assert counted.api.get("/post/").status_code == 200
+        counted.on_loop(look)
+    assert len(prepared[0]) == 1
+    assert prepared[0] == prepared[1]
 
 
 def test_what_is_refused_by_its_form_or_its_token_runs_no_statement(counted: Counted, ada: User) -> None:
-    counted.log.clear()
+    counted.clear()
     assert counted.api.post("/post/", json={"text": "x"}).status_code == 401
     assert counted.api.as_("forged").get("/post/").status_code == 401
     assert counted.api.get("/post/0/").status_code == 422
@@ -239,7 +240,7 @@ def test_what_the_database_refuses_runs_one_statement(counted: Counted, world: W
         partial(as_ada.post, "/post/", json={"text": "x", "parent_id": 99}),
         partial(as_ada.post, "/user/follow/ada/"),
     ):
-        counted.log.clear()
+        counted.clear()
         assert refused().status_code in (403, 404, 409)
         assert len(counted.log) == 1
 
@@ -248,6 +249,6 @@ def test_a_sign_in_with_a_hash_of_old_runs_three(counted: Counted, world: World)
     """The third replaces the hash by one of today's kind."""
     bcrypt = world.passwords.context.handler("bcrypt").using(rounds=4).hash(PASSWORD)
     world.user("old", password_hash=bcrypt)
-    counted.log.clear()
+    counted.clear()
     assert counted.api.post("/token", data={"username": "old", "password": PASSWORD}).status_code == 200
     assert len(counted.log) == 3

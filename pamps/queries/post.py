@@ -10,6 +10,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal,
     null,
     select,
     update,
@@ -87,7 +88,10 @@ published = (
 publish = Statement(select(published.c.id, post_json(published).label("body")))
 
 replies_of = select(posts).where(posts.c.parent_id == ID, visible_to(VIEWER, posts))
-first_replies = replies_of.order_by(posts.c.id).limit(FIRST_REPLIES).subquery("reply")
+# Most posts have fewer replies, so a plan that knew the number would read all of a post's, to sort them.
+first_replies = (
+    replies_of.order_by(posts.c.id).limit(select(literal(FIRST_REPLIES)).scalar_subquery()).subquery("reply")
+)
 with_replies = shaped(
     PostResponseWithReplies,
     **columns(posts),

@@ -112,8 +112,14 @@ matching = (
     .cte("matching")
     .prefix_with("MATERIALIZED")
 )
-found = select(users).where(users.c.id.in_(select(matching.c.id)))
-search = Statement(reading(page_of(found, user_json, users.c.id)))
+
+
+def user_with(match: FromClause) -> Column:
+    """The UserResponse of an id. Joined to it, all users could be read by date after all."""
+    return select(user_json(users)).where(users.c.id == match.c.id).scalar_subquery()
+
+
+search = Statement(reading(page_of(select(matching), user_with, matching.c.id)))
 
 # What is not among the changes stays as it is; a null among them empties the column.
 CHANGES = bindparam("changes", type_=JSONB)

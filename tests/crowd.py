@@ -1,0 +1,84 @@
+"""A crowd of some size, for looking at plans: made in a second or two.
+
+Some have the same part in it at every size, so what they ask for costs the same, unless the size of a table matters.
+"""
+
+from benchmarks.data import connected
+
+STAR = 1  # everybody but NOSTALGIC follows them, and every fifth post is theirs
+FAN = 2  # follows STAR and 49 of the active
+KEEN = 3  # follows STAR and the 300 active
+NOSTALGIC = 4  # follows the 300 silent
+EVERYWHERE = 5  # follows everybody, likes everything, and is signed in on thousands of devices
+NEWCOMER = 6  # wrote ALONE, the one post without a reply
+ACTIVE, SILENT, OTHERS = 101, 401, 701  # the first of 300, of 300, and of the rest
+
+HOT = 1  # everybody likes this post, and of those that are not old every sixth replies to it
+ALONE = 2
+USERS, POSTS, OLD_POSTS = 1000, 5000, 600  # of a crowd of size 1; the old posts are by the silent, who wrote no other
+
+PASSWORD_HASH = "hash"
+TABLES = ('"user"', "post", "social", '"like"')
+
+USER = f"""
+INSERT INTO "user" (email, username, password_hash, name)
+SELECT 'user' || n || '@example.com', 'user' || n, '{PASSWORD_HASH}',
+    CASE WHEN n %% 100 = 1 THEN 'Zoë ' || n ELSE 'Name ' || n END
+FROM generate_series(1, %(users)s) AS n
+"""
+POST = f"""
+INSERT INTO post (user_id, parent_id, text)
+SELECT CASE
+        WHEN n = {HOT} THEN {STAR}
+        WHEN n = {ALONE} THEN {NEWCOMER}
+        WHEN n <= %(old_posts)s THEN {SILENT} + n %% 300
+        WHEN n %% 5 = 0 THEN {STAR}
+        WHEN n %% 5 < 3 THEN {ACTIVE} + n * 7919 %% 300
+        ELSE {OTHERS} + n * 7919 %% (%(users)s - {OTHERS} + 1) END,
+    CASE WHEN n <= %(old_posts)s OR n %% 3 > 0 THEN NULL WHEN n %% 2 = 0 THEN {HOT} ELSE n - 1 - n * 7919 %% 90 END,
+    'This is post ' || n || ', and it says what a post of ordinary length says to those who come by and read it.'
+FROM generate_series(1, %(posts)s) AS n
+"""
+SOCIAL = f"""
+INSERT INTO social (follower_id, followed_id)
+SELECT follower, followed FROM (
+    SELECT n, {STAR} FROM generate_series(2, %(users)s) AS n WHERE n <> {NOSTALGIC}
+    UNION SELECT {FAN}, {ACTIVE} + n FROM generate_series(0, 48) AS n
+    UNION SELECT {KEEN}, {ACTIVE} + n FROM generate_series(0, 299) AS n
+    UNION SELECT {NOSTALGIC}, {SILENT} + n FROM generate_series(0, 299) AS n
+    UNION SELECT {EVERYWHERE}, n FROM generate_series(1, %(users)s) AS n
+    UNION SELECT n, {OTHERS} + (n * 31 + k * 7919) %% (%(users)s - {OTHERS} + 1)
+    FROM generate_series({OTHERS}, %(users)s) AS n, generate_series(1, 3) AS k
+) AS edge (follower, followed) WHERE follower <> followed
+"""
+LIKE = f"""
+INSERT INTO "like" (user_id, post_id)
+SELECT n, {HOT} FROM generate_series(1, %(users)s) AS n
+UNION SELECT {EVERYWHERE}, n FROM generate_series(1, %(posts)s) AS n
+UNION SELECT {OTHERS} + n * 31 %% (%(users)s - {OTHERS} + 1), n FROM generate_series(1, %(posts)s) AS n
+"""
+# The session of each has the id of its user.
+SESSION = f"""
+INSERT INTO session (user_id, expires_at, family_hash, token_hash)
+SELECT CASE WHEN n > %(users)s THEN {EVERYWHERE} ELSE n END, now() + interval '1 day',
+    sha256(('family' || n)::bytea), sha256(('token' || n)::bytea)
+FROM generate_series(1, %(users)s * 7 / 4) AS n
+"""
+# The one counter that a statement goes by.
+FOLLOWING = f"""
+UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
+"""
+
+
+def gather(uri: str, size: int) -> None:
+    """Fill an empty, migrated database. The triggers are away: counting one by one would take most of the time."""
+    numbers = {"users": size * USERS, "posts": size * POSTS, "old_posts": size * OLD_POSTS}
+    with connected(uri) as cursor:
+        cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
+        for table in TABLES:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        for step in (USER, POST, SOCIAL, LIKE, SESSION, FOLLOWING):
+            cursor.execute(step, numbers)
+        for table in TABLES:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        cursor.execute("VACUUM (ANALYZE)")

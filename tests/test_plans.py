@@ -1,0 +1,249 @@
+"""What each statement reads: through which indexes, and how many pages at most, however large the tables are.
+
+The crowd is small, so the planner is told to avoid whole tables, as it does by itself where they are large.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import pytest
+
+from pamps import startup
+from pamps.config import Settings
+from pamps.db import PLANNING, Database, Statement
+from pamps.pagination import dated_page, page
+from tests import crowd
+from tests.crowd import ALONE, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, STAR
+from tests.plans import Planner, planner
+from tests.statements import STATEMENTS
+
+SMALL, LARGE = 1, 4
+
+
+class Case(NamedTuple):
+    """A statement with values, the indexes that it searches, and how many pages it may ask for.
+
+    Where two indexes serve as well as each other, either will do: `like_pkey|like_by_user`.
+    """
+
+    params: dict[str, Any]
+    indexes: str
+    buffers: int
+    grows: bool = False  # with what it finds, or because it reads less at a small size
+
+
+def by(user: int) -> dict[str, Any]:
+    """A signed-in viewer."""
+    return {"viewer": user, "session": user}
+
+
+def hash_of(what: str) -> bytes:
+    return sha256(what.encode()).digest()
+
+
+VISITOR = {"viewer": None, "session": None}
+PAGE = {"limit": 20, "cursor_id": None}
+DATED = {**PAGE, "cursor_date": None}
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+HASHES = {"seen": crowd.PASSWORD_HASH, "password_hash": "another"}
+ACCOUNT = {"email": "new@example.com", "username": "new", "name": "New", "avatar": None, "bio": None}
+DEVICE = {"user_agent": "x", "ip": "::1", "family_hash": b"family", "token_hash": b"token"}
+FAMILY = {"family_hash": hash_of(f"family{FAN}")}
+
+# By the name of the statement, and what is special about the values. The pages counted here are one for each level of
+# an index and one for the row, so most of a list's are for the author and the viewer's like of each of its 20 posts.
+OF_POSTS = "user_pkey like_pkey session_by_user"  # their authors, the viewer's likes, the viewer's session
+OF_USERS = "social_pkey session_by_user"
+CASES = {
+    "health.revision": Case({}, "alembic_version_pkc", 10),
+    "like.like": Case({**by(NEWCOMER), "id": ALONE}, f"post_pkey {OF_POSTS}", 100),
+    "like.unlike": Case({**by(EVERYWHERE), "id": HOT}, f"post_pkey {OF_POSTS}", 100),
+    "like.liked_by": Case({**by(FAN), **DATED, "id": HOT}, "like_by_post post_pkey user_pkey session_by_user", 100),
+    "like.liked_posts": Case(
+        {**by(FAN), **DATED, "username": f"user{EVERYWHERE}"},
+        f"user_username_key like_by_user post_pkey {OF_POSTS}",
+        250,
+    ),
+    "post.publish": Case({**by(FAN), "text": "x", "parent_id": HOT}, f"post_pkey {OF_POSTS}", 100),
+    "post.read": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 150),
+    "post.replies": Case({**by(FAN), **PAGE, "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 150),
+    "post.home": Case({**by(FAN), **PAGE}, f"post_public {OF_POSTS}", 150),
+    "post.home, a visitor": Case({**VISITOR, **PAGE}, "post_public user_pkey", 100),
+    "post.by_user_with_replies": Case(
+        {**by(FAN), **PAGE, "username": f"user{STAR}"}, f"user_username_key post_by_user {OF_POSTS}", 150
+    ),
+    "post.by_user_without_replies": Case(
+        {**by(FAN), **PAGE, "username": f"user{STAR}"}, f"user_username_key post_by_user_no_replies {OF_POSTS}", 150
+    ),
+    "post.edit": Case({**by(NEWCOMER), "id": ALONE, "text": "y"}, f"post_pkey post_by_user {OF_POSTS}", 50),
+    "post.delete": Case(
+        {**by(NEWCOMER), "id": ALONE},
+        "post_pkey post_by_user post_replies like_by_post user_pkey session_by_user",
+        200,
+    ),
+    "session.credentials": Case({"login": f"user{FAN}"}, "user_username_key user_email_key", 10),
+    "session.upgrade_hash": Case({"user_id": FAN, **HASHES}, "user_pkey", 50),
+    "session.start": Case(
+        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "expires_at": LATER, **DEVICE}, "user_pkey session_by_user", 50
+    ),
+    "session.refresh": Case(
+        {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "expires_at": LATER},
+        "session_family_hash_key session_pkey",
+        50,
+    ),
+    "session.revoke_by_refresh_token": Case(FAMILY, "session_family_hash_key", 10),
+    "session.revoke_by_access_token": Case({"id": FAN, "user_id": FAN}, "session_by_user", 10),
+    "session.mine": Case({**by(EVERYWHERE), **PAGE}, "session_by_user", 10),
+    "session.end": Case({**by(FAN), "id": FAN}, "session_by_user", 20),
+    # 500 posts. Where there are few more than that it is less to read them all.
+    "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000, grows=True),
+    "timeline.timeline_with_replies": Case(
+        {**by(FAN), **PAGE}, f"social_following post_by_user post_pkey {OF_POSTS}", 500
+    ),
+    "timeline.timeline_without_replies": Case(
+        {**by(FAN), **PAGE}, f"social_following post_by_user_no_replies post_pkey {OF_POSTS}", 500
+    ),
+    "timeline.timeline_with_replies, of many": Case(
+        {**by(KEEN), **PAGE}, f"social_following post_pkey {OF_POSTS}", 250
+    ),
+    "timeline.timeline_without_replies, of many": Case(
+        {**by(KEEN), **PAGE}, f"social_following post_public post_pkey {OF_POSTS}", 250
+    ),
+    # Two or three pages for the latest of each of the 300.
+    "timeline.timeline_with_replies, of many who are silent": Case(
+        {**by(NOSTALGIC), **PAGE}, f"social_following post_by_user post_pkey {OF_POSTS}", 1200
+    ),
+    "timeline.timeline_without_replies, of many who are silent": Case(
+        {**by(NOSTALGIC), **PAGE},
+        f"social_following post_public post_by_user_no_replies post_pkey {OF_POSTS}",
+        1200,
+    ),
+    "user.register": Case({**VISITOR, **ACCOUNT, "password_hash": "x"}, "", 50),
+    "user.find": Case({**by(FAN), "username": f"user{STAR}"}, f"user_username_key {OF_USERS}", 20),
+    "user.me": Case(by(FAN), f"user_pkey {OF_USERS}", 20),
+    "user.everyone": Case({**by(FAN), **PAGE}, f"user_pkey {OF_USERS}", 150),
+    # Everybody matches.
+    "user.search": Case(
+        {**by(FAN), **PAGE, "q": "user"}, f"user_username_search user_name_search user_pkey {OF_USERS}", 500, grows=True
+    ),
+    "user.change": Case({**by(FAN), "changes": '{"bio": "x"}'}, f"user_pkey {OF_USERS}", 50),
+    "user.password_hash": Case(by(FAN), "user_pkey session_by_user", 10),
+    "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user", 50),
+    "user.leave": Case(
+        {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
+        "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
+        "social_followers social_following",
+        300,
+    ),
+    "user.set_password": Case(
+        {"username": f"user{FAN}", "password_hash": "x"}, "user_username_key session_by_user", 50
+    ),
+    "user.follow": Case({**by(NEWCOMER), "id": FAN, "username": None}, f"user_pkey {OF_USERS}", 150),
+    "user.follow, by name": Case(
+        {**by(NEWCOMER), "id": None, "username": f"user{FAN}"}, f"user_pkey user_username_key {OF_USERS}", 150
+    ),
+    "user.unfollow": Case({**by(FAN), "id": STAR, "username": None}, f"user_pkey {OF_USERS}", 150),
+    "user.followers": Case(
+        {**by(FAN), **DATED, "username": f"user{STAR}"}, f"user_username_key social_followers user_pkey {OF_USERS}", 250
+    ),
+    "user.following": Case(
+        {**by(FAN), **DATED, "username": f"user{EVERYWHERE}"},
+        f"user_username_key social_following user_pkey {OF_USERS}",
+        250,
+    ),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+every_list = pytest.mark.parametrize("name", [name for name, case in CASES.items() if "limit" in case.params])
+
+
+def statement_of(name: str) -> Statement:
+    return STATEMENTS[name.partition(",")[0]]
+
+
+@pytest.fixture(scope="module")
+def small(new_database: Callable[[], str]) -> Iterator[Planner]:
+    yield from planner_among(new_database(), SMALL)
+
+
+@pytest.fixture(scope="module")
+def large(new_database: Callable[[], str]) -> Iterator[Planner]:
+    yield from planner_among(new_database(), LARGE)
+
+
+def planner_among(uri: str, size: int) -> Iterator[Planner]:
+    startup.migrate(uri)
+    crowd.gather(uri, size)
+    with planner(uri) as found:
+        yield found
+
+
+def test_every_statement_has_a_case() -> None:
+    assert {name.partition(",")[0] for name in CASES} == STATEMENTS.keys()
+
+
+def test_the_service_plans_as_these_tests_do(uri: str, settings: Settings) -> None:
+    async def planning() -> dict[str, str]:
+        database = Database(uri, settings.db)
+        pool = await database.open()
+        found = {name: await pool.fetchval(f"SHOW {name}") for name in PLANNING}
+        await database.close()
+        return found
+
+    assert asyncio.run(planning()) == {"jit": "off", "plan_cache_mode": "force_generic_plan"}
+
+
+@every_case
+def test_it_does_what_it_is_for(large: Planner, name: str) -> None:
+    """A statement that finds nothing would touch little."""
+    row = large.row(statement_of(name), CASES[name].params)
+    assert row is not None
+    assert row.get("body", "") not in (None, [])
+    assert row.get("refused") is None
+
+
+@every_case
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_it_reads_by_its_indexes(request: pytest.FixtureRequest, size: str, name: str) -> None:
+    planner: Planner = request.getfixturevalue(size)
+    touched = planner.touched(statement_of(name), CASES[name].params)
+    assert touched.whole == set()
+    alike = [set(names.split("|")) for names in CASES[name].indexes.split()]
+    searched = {min(next((names for names in alike if index in names), {index})) for index in touched.indexes}
+    assert searched == {min(names) for names in alike}
+
+
+@every_case
+def test_it_reads_no_more_where_there_is_more(small: Planner, large: Planner, name: str) -> None:
+    case = CASES[name]
+    of_few, of_many = (planner.touched(statement_of(name), case.params).buffers for planner in (small, large))
+    assert max(of_few, of_many) <= case.buffers
+    assert case.grows or of_many <= 1.1 * of_few + 3
+
+
+@pytest.mark.parametrize(
+    ("beginning", "matches"),
+    [("user", 4000), ("name", 3960), ("zoe", 40), ("user70", 11), ("user5", 111), ("user700", 1), ("nobody", 0)],
+)
+def test_a_search_reads_no_more_than_what_matches(large: Planner, beginning: str, matches: int) -> None:
+    """Of each that matches the row, and of each that is shown what a profile needs."""
+    params = {**by(FAN), **PAGE, "q": beginning}
+    touched = large.touched(STATEMENTS["user.search"], params)
+    assert touched.buffers <= 10 + matches + 8 * min(matches, 20)
+
+
+@every_list
+def test_page_1000_reads_no_more_than_page_1(large: Planner, name: str) -> None:
+    statement, params = statement_of(name), CASES[name].params
+    before = large.row(statement, {**params, "limit": 2 * 999})
+    assert before
+    parameters = dated_page if "cursor_date" in params else page
+    deep = {**params, **asyncio.run(parameters(2, before["next"]))}
+    found = large.row(statement, deep)
+    assert found
+    assert len(found["body"]) == 2
+    assert found["body"][0] not in before["body"]
+    first, thousandth = (large.touched(statement, values).buffers for values in ({**params, "limit": 2}, deep))
+    assert thousandth <= 1.1 * first + 3
