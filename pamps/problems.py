@@ -54,10 +54,8 @@ async def refused(request: Request, error: Exception) -> JSONResponse:
 async def invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if any(one["type"] == "json_invalid" for one in found):
-        position = found[0]["loc"][-1]
-        at = f" at {position}" if isinstance(position, int) else ""  # else its message says where
-        return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']}{at}"))
+    if found[0]["type"] == "json_invalid":
+        return problem(errors.MalformedBody(f"the body is not JSON: {found[0]['ctx']['error']}"))
     return problem(
         errors.InvalidRequest(sentence(found)),
         [Invalid(loc=list(e["loc"]), msg=in_words(e), type=e["type"]) for e in found],

@@ -20,6 +20,19 @@ class Commands:
         self.folder = folder
         self.settings: dict[str, Any] = {"db__uri": uri, **CHEAP}
 
+    @classmethod
+    def embedded(cls, folder: Path) -> "Commands":
+        """On an embedded database in `folder`, that is still to be made."""
+        (folder / "home").mkdir()
+        commands = cls("", folder / "home")
+        commands.settings["db__embedded_dir"] = folder / "db"
+        return commands
+
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return str(self.sql("SELECT current_database()")[0][0])
+
     def environment(self, **settings: Any) -> dict[str, str]:
         """Settings for a test, and none of those around it."""
         return environment(**{**self.settings, **settings}) | {"HOME": str(self.folder)}

@@ -18,9 +18,8 @@ from pamps.embedded import programs, running
 from pamps.errors import EmbeddedError
 from tests.checkout import ROOT
 from tests.processes import until
+from tests.root import IS_ROOT
 
-IS_ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 DEADLINE = 30  # seconds
 
 # A user of the server in a process of its own: says when it is in, leaves when its input ends.

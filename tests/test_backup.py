@@ -5,7 +5,7 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,22 +19,12 @@ from pamps.errors import BackupError, EmbeddedError
 from tests.commands import Commands
 from tests.contents import contents, fill
 from tests.processes import FROM_SOURCE, serving, until
+from tests.root import as_root, small_disk
 from tests.test_counters import recount
-from tests.test_healing import as_root, small_disk
+
+pytest_plugins = "tests.command_fixtures"
 
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'pg_dump'"
-
-
-@pytest.fixture
-def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
-    """On a migrated database with empty tables."""
-    return Commands(uri, tmp_path)
-
-
-@pytest.fixture
-def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    """On a database without any table."""
-    return Commands(new_database(), tmp_path)
 
 
 def left(folder: Path) -> list[str]:

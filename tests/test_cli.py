@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,10 @@ from tests.commands import Commands
 from tests.processes import FROM_SOURCE, STRONG_SECRET, until
 from tests.terminal import terminal
 
+pytest_plugins = "tests.command_fixtures"
+
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
 BEHIND = "The database's schema is not this version's; run: pamps migrate"
-
-
-@pytest.fixture
-def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
-    """On a migrated database with empty tables."""
-    return Commands(uri, tmp_path)
-
-
-@pytest.fixture
-def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    """On a database without any table."""
-    return Commands(new_database(), tmp_path)
 
 
 def revision(pamps: Commands) -> list[tuple[str]]:
@@ -202,7 +191,7 @@ def test_migrate_knows_its_revisions(pamps: Commands) -> None:
 def test_reset_db_asks_first(anew: Commands) -> None:
     startup.migrate(anew.uri)
     anew.add_users(1)
-    name = anew.sql("SELECT current_database()")[0][0]
+    name = anew.database
     assert anew.refused("reset-db") == "there is no terminal to ask on: say --force if you mean it"
     for answer, code, left in (("\n", 1, [(1,)]), ("\x03", 130, [(1,)]), ("y\n", 0, [])):
         with terminal("reset-db", cwd=anew.folder, env=anew.environment()) as there:
@@ -216,7 +205,7 @@ def test_reset_db_asks_first(anew: Commands) -> None:
 def test_reset_db_in_production_wants_to_be_told_the_name(anew: Commands) -> None:
     startup.migrate(anew.uri)
     anew.add_users(1)
-    name = anew.sql("SELECT current_database()")[0][0]
+    name = anew.database
     assert anew.refused("reset-db", "--force", **PRODUCTION) == (
         "this is production: say --database NAME to empty the database of that name"
     )

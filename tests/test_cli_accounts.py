@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,9 @@ from tests.factories import PASSWORD
 from tests.processes import FROM_SOURCE
 from tests.terminal import terminal
 
+pytest_plugins = "tests.command_fixtures"
+
 A_USERNAME = f"should be {shape.A_USERNAME}"
-
-
-@pytest.fixture
-def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
-    return Commands(uri, tmp_path)
 
 
 @pytest.fixture(scope="module")

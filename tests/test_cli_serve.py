@@ -22,23 +22,17 @@ from tests.commands import Commands
 from tests.processes import serving, short_folder, until
 from tests.terminal import terminal
 
+pytest_plugins = "tests.command_fixtures"
+
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 COULD_NOT_START = "a server process could not start; what it said stands above"
-
-
-@pytest.fixture
-def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
-    return Commands(uri, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Commands]:
     """On an embedded database that has been made, and isn't running."""
     with short_folder() as folder:
-        home = folder / "home"
-        home.mkdir()
-        commands = Commands("", home)
-        commands.settings["db__embedded_dir"] = folder / "db"
+        commands = Commands.embedded(folder)
         commands("migrate")
         yield commands
 

@@ -1,16 +1,11 @@
 """`pamps shell`, with a script and at a terminal."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.commands import Commands
 from tests.terminal import terminal
 
-
-@pytest.fixture
-def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
-    return Commands(uri, tmp_path)
+pytest_plugins = "tests.command_fixtures"
 
 
 def test_a_script_has_the_session_the_models_and_select(pamps: Commands) -> None:

@@ -15,7 +15,7 @@ from pamps import schema, startup
 from tests.commands import Commands
 from tests.contents import contents, fill
 from tests.processes import FROM_SOURCE, STRONG_SECRET, short_folder, until
-from tests.test_healing import as_root, small_disk
+from tests.root import as_root, small_disk
 
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -26,7 +26,7 @@ AFTER_THE_DATABASE = ["server", "schema", "counters", "clock"]
 def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
     """On a database without any table, which loses nothing in a crash."""
     commands = Commands(new_database(), tmp_path)
-    commands.sql(f"ALTER DATABASE {name_of(commands)} RESET synchronous_commit")
+    commands.sql(f"ALTER DATABASE {commands.database} RESET synchronous_commit")
     return commands
 
 
@@ -40,14 +40,7 @@ def pamps(anew: Commands) -> Commands:
 def embedded() -> Iterator[Commands]:
     """On an embedded database that is still to be made."""
     with short_folder() as folder:
-        (folder / "home").mkdir()
-        commands = Commands("", folder / "home")
-        commands.settings["db__embedded_dir"] = folder / "db"
-        yield commands
-
-
-def name_of(commands: Commands) -> str:
-    return str(commands.sql("SELECT current_database()")[0][0])
+        yield Commands.embedded(folder)
 
 
 def examined(commands: Commands, *options: str, **settings: Any) -> tuple[int, dict[str, tuple[str, str, str]]]:
@@ -147,7 +140,7 @@ def test_counters_are_repaired_while_somebody_counts(pamps: Commands) -> None:
 def test_a_setting_of_the_server_that_loses_data_is_found(
     pamps: Commands, name: str, value: str, result: str, advice: str
 ) -> None:
-    pamps.sql(f"ALTER DATABASE {name_of(pamps)} SET {name} = {value}")
+    pamps.sql(f"ALTER DATABASE {pamps.database} SET {name} = {value}")
     code, found = examined(pamps)
     assert code == (result == "FAIL")
     assert found["server"] == (result, f"{name.removeprefix('default_')} is {value}", advice)
@@ -160,13 +153,13 @@ def test_more_connections_than_the_server_takes_are_found(pamps: Commands) -> No
 
 
 def test_a_database_of_another_encoding_is_found(pamps: Commands) -> None:
-    name = name_of(pamps) + "_latin"
+    name = pamps.database + "_latin"
     with closing(psycopg2.connect(pamps.uri)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
         try:
-            code, found = examined(pamps, db__uri=pamps.uri.replace(name_of(pamps), name))
+            code, found = examined(pamps, db__uri=pamps.uri.replace(pamps.database, name))
         finally:
             cursor.execute(f"DROP DATABASE {name}")
     assert (code, found["database"][0]) == (1, "FAIL")
@@ -180,7 +173,7 @@ def test_clocks_that_differ_are_found(pamps: Commands, seconds: int, result: str
         "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql "
         f"RETURN pg_catalog.clock_timestamp() + interval '{seconds} seconds'"
     )
-    pamps.sql(f"ALTER DATABASE {name_of(pamps)} SET search_path = public, pg_catalog")
+    pamps.sql(f"ALTER DATABASE {pamps.database} SET search_path = public, pg_catalog")
     code, found = examined(pamps)
     assert code == (result == "FAIL")
     where = "ahead of" if seconds > 0 else "behind"

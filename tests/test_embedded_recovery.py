@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from pamps.embedded import running
-from tests.embedded import DEADLINE, IS_ROOT, kill, owner_of_data, postmaster, query, server_is_up, start_user, user
+from tests.embedded import DEADLINE, kill, owner_of_data, postmaster, query, server_is_up, start_user, user
+from tests.root import IS_ROOT
 
 pytest_plugins = "tests.embedded_fixtures"
 

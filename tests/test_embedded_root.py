@@ -14,7 +14,8 @@ import pytest
 from pamps.embedded import programs, running, secret_key
 from pamps.errors import EmbeddedError
 from tests.checkout import ROOT
-from tests.embedded import IS_ROOT, USER, as_root, owner_of_data, postmaster, query, refusal, snapshot
+from tests.embedded import USER, owner_of_data, postmaster, query, refusal, snapshot
+from tests.root import IS_ROOT, as_root
 
 pytest_plugins = "tests.embedded_fixtures"
 

@@ -3,9 +3,7 @@
 import os
 import re
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -15,10 +13,10 @@ import pytest
 from pamps.embedded import running
 from tests.clusters import Cluster
 from tests.processes import Server, environment, serving, until
+from tests.root import as_root, small_disk
 
 pytest_plugins = "tests.cluster_fixtures"
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 WORKERS = ("--workers", "2")
 
 
@@ -79,17 +77,6 @@ def test_a_worker_that_was_killed_is_replaced(folder: Path, cluster: Cluster) ->
 def worker_pids(server: Server) -> list[int]:
     """The processes that have begun to serve, in that order."""
     return [int(pid) for pid in re.findall(r"Started server process .*?(\d+)", server.output)]
-
-
-@contextmanager
-def small_disk(folder: Path, size: str = "130m") -> Iterator[Path]:
-    disk = folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def fill(disk: Path) -> Path:

@@ -46,14 +46,7 @@ def used(anew: Commands) -> Commands:
 def machine() -> Iterator[Commands]:
     """A machine with nothing on it but Pamps and its embedded database, that is still to be made."""
     with short_folder() as folder:
-        (folder / "home").mkdir()
-        commands = Commands("", folder / "home")
-        commands.settings["db__embedded_dir"] = folder / "db"
-        yield commands
-
-
-def name_of(commands: Commands) -> str:
-    return str(commands.sql("SELECT current_database()")[0][0])
+        yield Commands.embedded(folder)
 
 
 def test_a_backup_moves_to_an_embedded_database_and_back(original: Commands, anew: Commands, machine: Commands) -> None:
@@ -61,7 +54,7 @@ def test_a_backup_moves_to_an_embedded_database_and_back(original: Commands, ane
     assert machine("restore", "a.dump") == "Restored a.dump into the database pamps.\n"
     machine("backup", "b.dump")
     shutil.copy(machine.folder / "b.dump", anew.folder)
-    assert anew("restore", "b.dump") == f"Restored b.dump into the database {name_of(anew)}.\n"
+    assert anew("restore", "b.dump") == f"Restored b.dump into the database {anew.database}.\n"
     assert contents(anew.uri) == contents(original.uri)
 
 
@@ -74,7 +67,7 @@ def test_a_migrated_database_with_nothing_in_it_takes_a_backup(original: Command
 def test_data_is_replaced_only_when_told(original: Commands, used: Commands) -> None:
     before = contents(used.uri)
     assert used.refused("restore", "a.dump") == (
-        f"there is data in the database {name_of(used)}: say --force to replace all of it by the backup"
+        f"there is data in the database {used.database}: say --force to replace all of it by the backup"
     )
     assert contents(used.uri) == before
     used("restore", "a.dump", "--force")
@@ -87,9 +80,9 @@ def test_production_wants_to_be_told_the_name(original: Commands, used: Commands
         "this is production: say --database NAME to replace what is in the database of that name"
     )
     said = used.refused("restore", "a.dump", "--force", "--database", "other", **PRODUCTION)
-    assert said == f"the database is named {name_of(used)}, not other; nothing was changed"
+    assert said == f"the database is named {used.database}, not other; nothing was changed"
     assert contents(used.uri) == before
-    used("restore", "a.dump", "--force", "--database", name_of(used), **PRODUCTION)
+    used("restore", "a.dump", "--force", "--database", used.database, **PRODUCTION)
     assert contents(used.uri) == contents(original.uri)
 
 

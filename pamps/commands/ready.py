@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from pamps import db, schema, startup
 from pamps.config import Settings
 from pamps.db import Database
-from pamps.errors import DatabaseUnavailable, SchemaBehind
+from pamps.errors import DatabaseUnavailable, PampsError, SchemaBehind
 
 Answer = TypeVar("Answer")
 
@@ -75,10 +75,12 @@ def engine_of(uri: str, settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
-    """What psycopg2 can't do, as a DatabaseUnavailable that says why."""
+def in_one_line(
+    what: str = "the database can't be used", kind: type[PampsError] = DatabaseUnavailable
+) -> Iterator[None]:
+    """What psycopg2 can't do, as an error of ours that says what that means and why."""
     try:
         yield
     except (DBAPIError, psycopg2.Error) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
-        raise DatabaseUnavailable(f"the database can't be used: {startup.first_line(reason)}") from error
+        raise kind(f"{what}: {startup.first_line(reason)}") from error

@@ -1,21 +1,17 @@
 """Restoring a backup: all of it and brought up to this version's schema, or nothing at all."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import psycopg2
 from sqlalchemy import Connection, inspect
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from pamps import schema, startup
 from pamps.commands import counters
 from pamps.commands.archive import REVISION, Archive
 from pamps.commands.programs import programs_for
-from pamps.commands.ready import engine_of, name_of
+from pamps.commands.ready import engine_of, in_one_line, name_of
 from pamps.config import Settings
 from pamps.errors import BackupError, ConfigurationError, InvalidRequest
 
@@ -50,7 +46,8 @@ def restore(settings: Settings, path: Path, force: bool, database: str | None) -
             raise BackupError(
                 f"{path} is of the schema {revision}, which this version doesn't know: install the Pamps that wrote it"
             )
-        with engine_of(uri, settings) as engine, or_nothing(), engine.begin() as connection:
+        failed = in_one_line("nothing was restored and nothing was changed", BackupError)
+        with engine_of(uri, settings) as engine, failed, engine.begin() as connection:
             if has_data(connection):
                 refuse_data(name, settings, force, database)
             empty(connection)
@@ -59,16 +56,6 @@ def restore(settings: Settings, path: Path, force: bool, database: str | None) -
             repaired = counters.repair(connection)
             connection.exec_driver_sql("ANALYZE")
     return Restored(name, revision, repaired)
-
-
-@contextmanager
-def or_nothing() -> Iterator[None]:
-    """What PostgreSQL refuses, in one line: all of it was one transaction."""
-    try:
-        yield
-    except (DBAPIError, psycopg2.Error) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise BackupError(f"nothing was restored and nothing was changed: {startup.first_line(reason)}") from error
 
 
 def has_data(connection: Connection) -> bool:

@@ -1,0 +1,20 @@
+"""The databases of the tests of the commands: `pytest_plugins = "tests.command_fixtures"`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Commands
+
+
+@pytest.fixture
+def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
+    """On a migrated database with empty tables."""
+    return Commands(uri, tmp_path)
+
+
+@pytest.fixture
+def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
+    """On a database without any table."""
+    return Commands(new_database(), tmp_path)
