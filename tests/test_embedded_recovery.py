@@ -4,7 +4,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from pamps.embedded import running
+from pamps.embedded.server import Server
 from tests.embedded import DEADLINE, kill, owner_of_data, postmaster, query, server_is_up, start_user, user
 from tests.root import IS_ROOT
 
@@ -18,6 +21,22 @@ def test_killed_postgres_is_recovered(copy: Path) -> None:
         with running(copy) as again:
             assert query(again, "SELECT answer FROM kept") == 42
         assert query(uri, "SELECT answer FROM kept") == 42, "the first user is still one"
+    assert not server_is_up(copy)
+
+
+def test_postgres_that_is_killed_while_somebody_joins_it_is_recovered_by_them(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_database = Server.make_database
+
+    def make_database_of_a_killed(server: Server) -> None:
+        monkeypatch.undo()
+        kill(postmaster(copy), lambda: not server_is_up(copy))
+        make_database(server)
+
+    monkeypatch.setattr(Server, "make_database", make_database_of_a_killed)
+    with running(copy) as uri:
+        assert query(uri, "SELECT 1") == 1
     assert not server_is_up(copy)
 
 

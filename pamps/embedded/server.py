@@ -76,7 +76,13 @@ class Server:
             self.users = self.home.use()
             try:
                 self.start_if_down()
-                self.make_database()
+                try:
+                    self.make_database()
+                except EmbeddedError:
+                    if self.answer() == ACCEPTING:
+                        raise
+                    self.start_if_down()  # it was killed between the two
+                    self.make_database()
             except BaseException:
                 with suppress(EmbeddedError):
                     self.release()
