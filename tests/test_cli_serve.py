@@ -186,6 +186,18 @@ def test_a_server_process_that_cannot_start_ends_them_all(own_source: Commands) 
         assert server.output.endswith(f"{COULD_NOT_START}\n")
 
 
+def test_what_keeps_a_server_process_from_its_database_is_one_line(own_source: Commands) -> None:
+    with (own_source.folder / "pamps/app.py").open("a") as app:
+        app.write(
+            "\n\n@asynccontextmanager\nasync def lifespan(app):\n"
+            "    raise EmbeddedError('the disk is full')\n    yield\n"
+        )
+    with serving(own_source.folder, with_own_source(own_source), ready=False) as server:
+        assert server.process.wait(60) == 1
+        assert "ERROR:    the disk is full\n" in server.output
+        assert "Traceback" not in server.output
+
+
 def test_a_server_that_cannot_start_says_so() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("no")

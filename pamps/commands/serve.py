@@ -1,6 +1,7 @@
 """Serving: an address, the database, its schema, then uvicorn, and a clean end."""
 
 import errno
+import logging
 import os
 import shlex
 import shutil
@@ -25,10 +26,23 @@ from pamps.app import create_app
 from pamps.config import Settings, current_settings
 from pamps.errors import ConfigurationError, PampsError
 
+
+class InOneLine(logging.Filter):
+    """Of the traceback of an error of ours that keeps the application from starting, only what it says."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        last = record.getMessage().rstrip().rpartition("\n")[2]
+        if last.startswith("pamps.errors."):
+            record.msg, record.args = last.partition(": ")[2], ()
+        return True
+
+
 LOGGING = {
     **uvicorn.config.LOGGING_CONFIG,
+    "filters": {"in_one_line": {"()": InOneLine}},
     "loggers": {
         **uvicorn.config.LOGGING_CONFIG["loggers"],
+        "uvicorn.error": {"level": "INFO", "filters": ["in_one_line"]},
         "pamps": {"handlers": ["default"], "level": "INFO", "propagate": False},
         # While the database is away it would add a stack trace each time to the line that each 503 leaves.
         "asyncpg": {"level": "ERROR"},
