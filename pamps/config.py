@@ -4,6 +4,7 @@ import os
 import re
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -84,8 +85,17 @@ def origin(text: str) -> str:
     return text
 
 
+def network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise PydanticCustomError("network", "should be an address, 10.0.0.1, or a network, 10.0.0.0/8") from None
+    return text
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(texts)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], BeforeValidator(texts)]
 Uri = Annotated[str, AfterValidator(postgresql), Field(repr=False)]
 
 
@@ -93,6 +103,7 @@ class Server(Section):
     host: str = Field(min_length=1)
     port: int = Field(ge=0, le=65535)
     workers: int = Field(ge=1, le=256)
+    trusted_proxies: Networks
     max_body_size: int = Field(ge=1024)
     shutdown_timeout: int = Field(ge=1, le=DAY)
     coalesce: bool
@@ -107,6 +118,7 @@ class Db(Section):
     pool_min_size: int = Field(ge=1)
     pool_size: int = Field(ge=1, le=1000)
     statement_timeout: float = Field(ge=0.001, le=DAY)  # to PostgreSQL, 0 milliseconds would be forever
+    lock_timeout: float = Field(ge=0.001, le=DAY)
     connect_timeout: float = Field(gt=0, le=DAY)
     startup_timeout: float = Field(ge=0, le=DAY)
 

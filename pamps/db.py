@@ -102,7 +102,7 @@ UNAVAILABLE = (
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 BUSY = (
     asyncpg.QueryCanceledError,  # statement_timeout
-    asyncpg.LockNotAvailableError,
+    asyncpg.LockNotAvailableError,  # lock_timeout
     *COLLIDED,
 )
 SCHEMA_BEHIND = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
@@ -158,6 +158,7 @@ class Database:
             server_settings={
                 "application_name": "pamps",
                 "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
+                "lock_timeout": str(int(self.settings.lock_timeout * 1000)),
                 **PLANNING,
             },
         )
@@ -189,8 +190,7 @@ class Database:
     async def patiently(self, pool: asyncpg.Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
         """The first row of a statement whose work may take long; waiting for somebody's lock may not."""
         async with pool.acquire() as connection, connection.transaction():
-            usual = int(self.settings.statement_timeout * 1000)
-            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'; SET LOCAL lock_timeout = {usual}")
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
             return await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
 
     async def one(self, statement: Statement, viewer: tuple[int, int] | None = None, **params: Any) -> asyncpg.Record:

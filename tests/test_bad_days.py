@@ -171,6 +171,25 @@ def test_a_statement_that_takes_too_long_is_given_up(settings: Settings, world: 
         assert api.as_(as_ada).post("/post/", json={"text": "Hello"}).status_code == 201
 
 
+def test_a_lock_that_is_held_too_long_is_not_waited_for(settings: Settings, world: World, engine: Engine) -> None:
+    ada = world.user("ada")
+    post = world.post(by=ada)
+    with elsewhere(settings, lock_timeout=0.1, pool_min_size=1, pool_size=1) as api:
+        as_ada = api.as_(world.sign_in(ada)[0])
+        with unchanged(engine), engine.begin() as connection:
+            connection.execute(text("SELECT FROM post FOR UPDATE"))
+            for method, path, body in (
+                ("PATCH", f"/post/{post.id}/", {"text": "Changed"}),
+                ("DELETE", f"/post/{post.id}/", None),
+                ("POST", f"/post/{post.id}/like/", None),
+                ("POST", "/post/", {"text": "Hello", "parent_id": post.id}),
+                ("DELETE", "/user/me/", {"password": PASSWORD}),  # a patient one, but not with locks
+            ):
+                assert problem(as_ada.request(method, path, json=body)) == (503, "database-busy")
+            assert api.get(f"/post/{post.id}/").json()["like_count"] == 0
+        assert as_ada.post(f"/post/{post.id}/like/").status_code == 201
+
+
 @pytest.fixture
 def slow_to_leave(engine: Engine) -> Iterator[None]:
     """Whoever leaves has left so much that it takes a while."""

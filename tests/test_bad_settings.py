@@ -80,6 +80,12 @@ BAD = {
     "SERVER__cors_origins=['https://app.example.com/']": "server.cors_origins: should be as https://example.com, "
     "in lower case and without a / at the end; found 'https://app.example.com/' in PAMPS_SERVER__cors_origins; "
     "set it in settings.toml or as PAMPS_SERVER__cors_origins",
+    "SERVER__trusted_proxies=['10.0.0.1/8']": "server.trusted_proxies: should be an address, 10.0.0.1, or a network, "
+    "10.0.0.0/8; found '10.0.0.1/8' in PAMPS_SERVER__trusted_proxies; "
+    "set it in settings.toml or as PAMPS_SERVER__trusted_proxies",
+    "SERVER__trusted_proxies=['*']": "server.trusted_proxies: should be an address, 10.0.0.1, or a network, "
+    "10.0.0.0/8; found '*' in PAMPS_SERVER__trusted_proxies; "
+    "set it in settings.toml or as PAMPS_SERVER__trusted_proxies",
     "SERVER__cors_origins=*": 'server.cors_origins: should be a list of texts, ["...", "..."]; '
     "found '*' in PAMPS_SERVER__cors_origins; set it in settings.toml or as PAMPS_SERVER__cors_origins",
     f"TEST_DB__uri=ada:{NOT_SHOWN}": "test_db.uri: should be postgresql://user:password@host:port/name, or empty; "

@@ -84,6 +84,9 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
         loop="uvloop",
         http="httptools",
         server_header=False,
+        # Always said: uvicorn alone would believe whoever connects from this machine.
+        proxy_headers=bool(settings.server.trusted_proxies),
+        forwarded_allow_ips=list(settings.server.trusted_proxies),
         access_log=settings.env != "production",
         log_config=LOGGING,
         timeout_graceful_shutdown=settings.server.shutdown_timeout,
