@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
+from email.utils import parseaddr
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,13 +19,22 @@ from pamps.errors import ConfigurationError
 from pamps.places import find_values, source, variable
 
 SECRET_KEY_MIN_LENGTH = 32
-SECRETS = {("security", "secret_key"), ("security", "old_secret_keys"), ("db", "uri"), ("test_db", "uri")}
+SECRETS = {
+    *(("security", "secret_key"), ("security", "old_secret_keys")),
+    *(("db", "uri"), ("test_db", "uri"), ("mail", "password")),
+}
 EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
 DAY = 86_400  # seconds
 CENTURY = 52_560_000  # minutes
 # Without it, asyncpg would go to another server than psycopg2.
 UNKNOWN_TO_ASYNCPG = {"hostaddr"}
+ON_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?")
+
+
+MAILBOX = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9.-]+")
+PAGE = re.compile(r"https?://[^\s\x00-\x20<>\"{}]*[^\s\x00-\x20<>\"{}/]")
+TOKEN_PATH = re.compile(r"/([^\s\x00-\x20<>\"{}]|\{token\})*")
 
 
 class Section(BaseModel):
@@ -93,6 +104,31 @@ def network(text: str) -> str:
     return text
 
 
+def mailbox(text: str) -> str:
+    """Whom mail is from: an address, with a name or without (RFC 5322, section 3.4)."""
+    name, address = parseaddr(text)
+    if text and (
+        text not in (address, f"{name} <{address}>") or not MAILBOX.fullmatch(address) or not name.isprintable()
+    ):
+        raise PydanticCustomError("mailbox", "should be as pamps@example.com or Pamps <pamps@example.com>")
+    return text
+
+
+def page(address: str) -> str:
+    if address and not PAGE.fullmatch(address):
+        raise PydanticCustomError("page", "should be as https://app.example.com, without a / at the end, or empty")
+    return address
+
+
+def with_token(path: str) -> str:
+    """Where a token goes; nothing else is filled in."""
+    if not TOKEN_PATH.fullmatch(path) or path.count("{token}") != 1:
+        raise PydanticCustomError(
+            "with_token", "should be the path of a page, with {brace}token} in it once", {"brace": "{"}
+        )
+    return path
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(texts)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], BeforeValidator(texts)]
@@ -149,6 +185,25 @@ class PostSettings(Section):
     max_length: int = Field(ge=1, le=100_000)
 
 
+class Mail(Section):
+    host: str
+    port: int = Field(ge=1, le=65535)
+    tls: Literal["starttls", "tls", "none"]
+    username: str
+    password: str = Field(repr=False)
+    timeout: float = Field(gt=0, le=600)
+    sender: Annotated[str, AfterValidator(mailbox)]
+    service: str = Field(min_length=1, max_length=100)
+    base_url: Annotated[str, AfterValidator(page)]
+    verification_path: Annotated[str, AfterValidator(with_token)]
+    password_reset_path: Annotated[str, AfterValidator(with_token)]
+    verification_expire_minutes: float = Field(gt=0, le=30 * 1440)
+    password_reset_expire_minutes: float = Field(gt=0, le=1440)
+    resend_minutes: float = Field(ge=0, le=1440)
+    retry_seconds: float = Field(gt=0, le=3600)
+    give_up_days: float = Field(gt=0, le=30)
+
+
 class TestDb(Section):
     uri: Uri
 
@@ -161,6 +216,7 @@ class Settings(Section):
     db: Db
     security: Security
     post: PostSettings
+    mail: Mail
     test_db: TestDb
 
     @property
@@ -281,6 +337,26 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
     if security.argon2_memory < 8 * security.argon2_lanes:
         lanes = f"{security.argon2_lanes} (in {source(('security', 'argon2_lanes'), directory)})"
         refuse("security.argon2_memory", f"{security.argon2_memory} is less than 8 for each of argon2_lanes, {lanes}")
+    refuse_unsafe_mail(settings, refuse)
+
+
+def refuse_unsafe_mail(settings: Settings, refuse: Callable[[str, str], None]) -> None:
+    """The same of mail, where it is configured."""
+    mail = settings.mail
+    if not mail.host:
+        return
+    for name in ("sender", "base_url"):
+        if not getattr(mail, name):
+            refuse(f"mail.{name}", "is needed where mail.host is set, and this one is empty")
+    if bool(mail.username) != bool(mail.password):
+        empty = "password" if mail.username else "username"
+        refuse(f"mail.{empty}", "is empty, and the other of mail.username and mail.password is not")
+    if settings.env == "production" and mail.tls == "none" and mail.host not in ON_THIS_MACHINE:
+        refuse("mail.tls", f"production sends no mail to {mail.host} in the clear, and this is none")
+    if mail.resend_minutes > mail.password_reset_expire_minutes:
+        refuse(
+            "mail.resend_minutes", "is more than mail.password_reset_expire_minutes: somebody would be without a link"
+        )
 
 
 def is_example(key: str) -> bool:

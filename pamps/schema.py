@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect
 
@@ -22,6 +23,11 @@ def revisions() -> tuple[str, ...]:
 def head() -> str:
     """The revision that this version of Pamps needs."""
     return revisions()[0]
+
+
+def ours(name: str | None, kind: str, parents: Any) -> bool:
+    """Whether something in a database is for the models to know (Alembic's include_name): pgqueuer's tables are not."""
+    return not (kind == "table" and name and name.startswith("pgqueuer"))
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:

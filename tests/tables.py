@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
-NAMES = ("user", "social", "session", "post", "like")
+NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer")
 
 
 def tables(engine: Engine) -> dict[str, list[str]]:
-    """Every row of every table, as JSON."""
+    """Every row of every table that there is, as JSON."""
     with engine.connect() as connection:
+        there = set(inspect(connection).get_table_names())
         return {
             name: list(connection.scalars(text(f'SELECT to_json(t)::text AS row FROM "{name}" AS t ORDER BY row')))
             for name in NAMES
+            if name in there
         }
 
 

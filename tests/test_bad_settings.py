@@ -164,6 +164,37 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path) == "./settings.toml can't be read: Is a directory"
 
 
+MAIL = {"host": "'smtp.example.com'", "sender": "'Pamps <p@example.com>'", "base_url": "'https://app.example.com'"}
+A_MAILBOX = "sender: should be as pamps@example.com or Pamps <pamps@example.com>"
+A_PAGE = "base_url: should be as https://app.example.com, without a / at the end, or empty"
+BAD_MAIL = {
+    "sender=''": "sender: is needed where mail.host is set, and this one is empty",
+    "base_url=''": "base_url: is needed where mail.host is set, and this one is empty",
+    "sender='Ada'": A_MAILBOX,
+    r'sender="Ada\nBcc: eve@example.com <ada@example.com>"': A_MAILBOX,
+    "base_url='https://x.org/'": A_PAGE,
+    "base_url='javascript:x'": A_PAGE,
+    "verification_path='/verify'": "verification_path: should be the path of a page, with {token} in it once",
+    "password_reset_path='/{token}{x}'": "password_reset_path: should be the path of a page, with {token} in it once",
+    "username='ada'": "password: is empty, and the other of mail.username and mail.password is not",
+    f"password='{NOT_SHOWN}'": "username: is empty, and the other of mail.username and mail.password is not",
+    "resend_minutes=61": "resend_minutes: is more than mail.password_reset_expire_minutes: "
+    "somebody would be without a link",
+    "tls='none'": "tls: production sends no mail to smtp.example.com in the clear, and this is none",
+}
+
+
+@pytest.mark.parametrize(("changed", "said"), BAD_MAIL.items(), ids=BAD_MAIL)
+def test_mail_that_can_not_be_sent_safely_stops_the_start(tmp_path: Path, changed: str, said: str) -> None:
+    name, _, value = changed.partition("=")
+    settings = production(tmp_path, STRONG_SECRET) / "settings.toml"
+    for mail in (MAIL, {**MAIL, name: value}):
+        settings.write_text("env = 'production'\n[mail]\n" + "\n".join(f"{key} = {mail[key]}" for key in mail))
+        if mail is MAIL:
+            assert load_settings(tmp_path).mail.host == "smtp.example.com"
+    assert refused(tmp_path).startswith(f"mail.{said}; found ")
+
+
 def production(directory: Path, key: str) -> Path:
     (directory / "settings.toml").write_text("env = 'production'")
     (directory / ".secrets.toml").write_text(f"[security]\nsecret_key = '{key}'" if key else "")

@@ -14,6 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pgqueuer.adapters.persistence.qb import DBSettings, QueryBuilderEnvironment
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel
@@ -72,21 +73,22 @@ def test_every_step_goes_up_and_down_by_itself(fresh: Engine) -> None:
 
 def test_autogenerate_finds_nothing_to_do(engine: Engine) -> None:
     with engine.connect() as connection:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {"compare_type": True, "compare_server_default": True, "include_name": schema.ours}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, SQLModel.metadata) == []
 
 
 def test_the_models_would_make_the_same_tables(engine: Engine, fresh: Engine) -> None:
-    """Check constraints and expressions too, which autogenerate doesn't compare."""
+    """Check constraints and expressions too, which autogenerate doesn't compare; and pgqueuer those of the queue."""
     with fresh.begin() as connection:
         connection.execute(text(parts(engine, FUNCTIONS)["fold"]))
+        connection.exec_driver_sql(QueryBuilderEnvironment(DBSettings()).build_install_query())
         SQLModel.metadata.create_all(connection)
     for part in (COLUMNS, CONSTRAINTS, INDEXES):
         assert parts(fresh, part) == parts(engine, part)
 
 
-def test_the_triggers_are_those_that_keep_counters_and_tombstones(engine: Engine) -> None:
+def test_the_triggers_are_those_that_are_known(engine: Engine) -> None:
     heads = {
         name: re.sub(r" ON public\.| FOR EACH.*", " ", trigger) for name, trigger in parts(engine, TRIGGERS).items()
     }
@@ -95,6 +97,9 @@ def test_the_triggers_are_those_that_keep_counters_and_tombstones(engine: Engine
         "like_counted": 'CREATE TRIGGER like_counted AFTER INSERT OR DELETE "like" ',
         "post_emptied": "CREATE TRIGGER post_emptied BEFORE UPDATE OF user_id post ",
         "post_counted": "CREATE TRIGGER post_counted AFTER INSERT OR DELETE OR UPDATE OF user_id, parent_id post ",
+        "email_unverified": 'CREATE TRIGGER email_unverified BEFORE UPDATE OF email "user" ',
+        "tg_pgqueuer_changed": "CREATE TRIGGER tg_pgqueuer_changed "
+        "AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE pgqueuer ",
     }
 
 

@@ -135,7 +135,7 @@ CASES = {
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
         "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
-        "social_followers social_following",
+        "social_followers social_following link_pkey",
         300,
     ),
     "user.set_password": Case(

@@ -30,6 +30,7 @@ def migrate(connection: Connection) -> None:
         target_metadata=SQLModel.metadata,
         transaction_per_migration=False,
         process_revision_directives=name,
+        include_name=schema.ours,
     )
     with context.begin_transaction():
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint, Index, Text, func
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, UTCDateTime
 
 from pamps.models.base import counter, created, identity, reference, related
 from pamps.models.shape import (
@@ -52,6 +52,8 @@ class User(SQLModel, table=True):
     avatar: str | None = Field(default=None, sa_type=Text)
     bio: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = created()
+    # A trigger takes it away when the email changes.
+    email_verified_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     post_count: int = counter()
     follower_count: int = counter()
     following_count: int = counter()
