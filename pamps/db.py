@@ -31,6 +31,9 @@ PLANNING = {
     "jit": "off",  # compiling costs more than any of our statements
     "plan_cache_mode": "force_generic_plan",  # planning a statement anew would take longer than most of them take
 }
+# Who asks, as security.Claim has it: the ids of a user and of a session, what proves a personal token, and the scopes.
+Claimed = tuple[int, int, bytes | None, frozenset[str]]
+NOBODY = (None, None, None)
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -193,12 +196,12 @@ class Database:
             await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
             return await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
 
-    async def one(self, statement: Statement, viewer: tuple[int, int] | None = None, **params: Any) -> asyncpg.Record:
-        """The row of a statement that verifies the viewer's session. `viewer` is the ids of a user and of a session.
+    async def one(self, statement: Statement, viewer: Claimed | None = None, **params: Any) -> asyncpg.Record:
+        """The row of a statement that verifies the viewer's session.
 
         Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
         """
-        params["viewer"], params["session"] = viewer or (None, None)
+        params["viewer"], params["session"], params["proof"] = viewer[:3] if viewer else NOBODY
         row = await self.row(statement, **params)
         if row is None:
             raise errors.SessionEnded()

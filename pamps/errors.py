@@ -10,7 +10,7 @@ class PampsError(Exception):
     """Something that Pamps refuses to do, said so that its reader can act on it.
 
     `status` is the HTTP status, `code` the stable name that clients may rely on, `title` the same for people,
-    `detail` what happened this time, `headers` what the HTTP answer carries besides.
+    `detail` what happened this time, `headers` what the HTTP answer always carries besides, `sent` those of this time.
     """
 
     status = 500
@@ -18,8 +18,9 @@ class PampsError(Exception):
     title = "Something went wrong on our side"
     headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, detail: str | None = None):
+    def __init__(self, detail: str | None = None, headers: dict[str, str] | None = None):
         self.detail = detail or self.title
+        self.sent = {**self.headers, **(headers or {})}
         super().__init__(self.detail)
 
 
@@ -98,6 +99,21 @@ class WrongCredentials(Unauthenticated):
 
 class Forbidden(PampsError):
     status = 403
+
+
+class InsufficientScope(Forbidden):
+    code = "insufficient-scope"
+    title = "The token is not for this"
+    headers: ClassVar = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+    def __init__(self, scope: str):
+        challenge = f'{self.headers["WWW-Authenticate"]}, scope="{scope}"'  # RFC 6750, section 3.1
+        super().__init__(f"The token is not for this: it lacks the scope {scope}", {"WWW-Authenticate": challenge})
+
+
+class SignInNeeded(Forbidden):
+    code = "sign-in-needed"
+    title = "A personal token can't do this; sign in"
 
 
 class NotTheAuthor(Forbidden):

@@ -40,7 +40,7 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
         errors=invalid or [],
     )
     # A cache may else keep a 404 by itself (RFC 9111, section 4.2.2), and the next post has the next id.
-    sent = {"Cache-Control": "no-store", **error.headers, **(headers or {})}
+    sent = {"Cache-Control": "no-store", **error.sent, **(headers or {})}
     return JSONResponse(body.body(), error.status, sent, MEDIA_TYPE)
 
 

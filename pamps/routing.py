@@ -13,7 +13,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pamps import errors, injection
-from pamps.auth import viewer, visitor
+from pamps.auth import moderator, owner, scope_of, viewer, visitor
 from pamps.dependencies import database
 from pamps.errors import PampsError
 from pamps.headers import POLICY
@@ -24,6 +24,7 @@ from pamps.problems import MEDIA_TYPE
 JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
 FORM = re.compile(r"(application/x-www-form-urlencoded|multipart/form-data)\s*(;|$)", re.IGNORECASE)
 
+CLAIMING = {visitor, moderator, owner}  # what a route depends on that asks who it is
 PERSONAL = [(b"vary", b"Authorization"), (b"cache-control", b"private, no-cache")]
 # Of an answer that is cut down to 304: a cache takes it over into the answer that it has (RFC 9111, section 4.3.4).
 KEPT = (b"etag", b"vary", b"cache-control", b"link", POLICY)
@@ -49,6 +50,8 @@ class Route(APIRoute):
         kept = {status: response for status, response in self.responses.items() if "raises" not in response}
         self.responses = self.answers(kept) | documented([*named, *self.implied()])
         calls = called(self.dependant)
+        # For the OpenAPI document.
+        self.dependant.own_oauth_scopes = ["admin" if moderator in calls else scope_of(*(self.methods or ()))]
         self.beginning = path.split("{")[0].rstrip("/")
         if handler := injection.handler(self.dependant):
             self.app = answering(self.in_our_way(handler))
@@ -77,10 +80,11 @@ class Route(APIRoute):
             found += [errors.MalformedBody, errors.UnsupportedMediaType]
         if self.body_field or has_parameters(self.dependant):
             found += [errors.InvalidRequest]
-        if viewer in calls:
+        if calls & {viewer, moderator, owner}:
             found += [errors.NotSignedIn]
-        if visitor in calls:
+        if calls & CLAIMING:
             found += [errors.InvalidToken, errors.TokenExpired, errors.SessionEnded]
+            found += [errors.SignInNeeded if owner in calls else errors.InsufficientScope]
         return found
 
     def get_route_handler(self) -> Handler:
@@ -89,7 +93,7 @@ class Route(APIRoute):
     def in_our_way(self, answer: Handler) -> Handler:
         """What all our routes do around an answer."""
         if "GET" in (self.methods or ()):
-            return cached(answer, personal=visitor in called(self.dependant))
+            return cached(answer, personal=bool(CLAIMING & called(self.dependant)))
         return with_body(answer, self.media_type())
 
     def media_type(self) -> re.Pattern[str] | None:

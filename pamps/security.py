@@ -2,10 +2,13 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection
 from functools import lru_cache, partial
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import anyio
@@ -14,9 +17,13 @@ from passlib.context import CryptContext
 
 from pamps.config import Security
 from pamps.errors import InvalidToken, TokenExpired
+from pamps.models.session import SCOPES
 from pamps.models.shape import MAX_ID
 
 ALGORITHM = "HS256"
+ALL = frozenset(SCOPES)
+# A personal token names its user, its session and the first letters of its scopes; one way to write each.
+PERSONAL = re.compile(r"pamps_([1-9][0-9]{0,15})_([1-9][0-9]{0,15})_((?=[rwa])r?w?a?_[A-Za-z0-9_-]{43})")
 HALF = 32  # bytes of each half of a refresh token
 BCRYPT_MAX = 72  # bytes; what is longer was cut off when the hash was made
 
@@ -66,10 +73,15 @@ class Passwords:
 
 
 class Claim(NamedTuple):
-    """What an access token claims: to be of a user, in a session."""
+    """What a token claims: to be of a user, in a session, for these scopes.
+
+    A personal token is not signed, so its claim has a `proof`, a hash, which the statement compares with the session's.
+    """
 
     user_id: int
     session_id: int
+    proof: bytes | None = None
+    scopes: frozenset[str] = ALL
 
 
 def sign_access_token(user_id: int, session_id: int, now: float, settings: Security) -> str:
@@ -84,6 +96,13 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
     }
     key = settings.secret_key
     return str(jwt.encode(claims, key, ALGORITHM, headers={"kid": kid(key)}))
+
+
+def read_token(token: str, settings: Security, expired_too: bool = False) -> Claim:
+    """The claims of an access token or a personal token. Raises TokenExpired or InvalidToken."""
+    if token.startswith("pamps_"):
+        return read_personal_token(token)
+    return read_access_token(token, settings, expired_too)
 
 
 def read_access_token(token: str, settings: Security, expired_too: bool = False) -> Claim:
@@ -109,7 +128,7 @@ def verified(token: str, key: str, old_keys: tuple[str, ...], issuer: str) -> tu
         found, expires = Claim(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
     except (JWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise InvalidToken() from None
-    if not all(0 < number <= MAX_ID for number in found):
+    if not (0 < found.user_id <= MAX_ID and 0 < found.session_id <= MAX_ID):
         raise InvalidToken()
     return found, expires
 
@@ -123,6 +142,45 @@ def named(header: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
 def kid(key: str) -> str:
     """The name of a key in the headers of tokens (RFC 7515, 4.1.4): all may know it, it doesn't tell the key."""
     return encoded(hmac.digest(key.encode(), b"the name of this key", "sha256")[:9])
+
+
+class PersonalToken(NamedTuple):
+    """A personal token before its session is there: how it ends, and what is stored of that.
+
+    It ends with its scopes and 256 random bits. They are hashed together, so none of them can be another.
+    """
+
+    ending: str
+    token_hash: bytes
+
+    def text(self, user_id: int, session_id: int) -> str:
+        return f"pamps_{user_id}_{session_id}_{self.ending}"
+
+
+def new_personal_token(scopes: Collection[str]) -> PersonalToken:
+    """A personal token for one scope or more."""
+    letters = "".join(scope[0] for scope in SCOPES if scope in scopes)
+    ending = f"{letters}_{secrets.token_urlsafe(HALF)}"
+    return PersonalToken(ending, digest(ending.encode()))
+
+
+def read_personal_token(token: str) -> Claim:
+    """The claims of a personal token, which only the database can verify. Raises InvalidToken if it can't be one."""
+    found = PERSONAL.fullmatch(token)
+    if found is None:
+        raise InvalidToken()
+    user_id, session_id, ending = int(found[1]), int(found[2]), found[3]
+    if user_id > MAX_ID or session_id > MAX_ID:
+        raise InvalidToken()
+    letters, _, _ = ending.partition("_")
+    return Claim(user_id, session_id, digest(ending.encode()), BY_LETTERS[letters])
+
+
+BY_LETTERS = {
+    "".join(scope[0] for scope in some): frozenset(some)
+    for count in range(1, len(SCOPES) + 1)
+    for some in combinations(SCOPES, count)
+}
 
 
 class RefreshToken(NamedTuple):

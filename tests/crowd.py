@@ -18,6 +18,7 @@ ALONE = 2
 USERS, POSTS, OLD_POSTS = 1000, 5000, 600  # of a crowd of size 1; the old posts are by the silent, who wrote no other
 
 PASSWORD_HASH = "hash"
+PERSONAL_ID = 1_000_000_000  # of the first personal token
 TABLES = ('"user"', "post", "social", '"like"')
 
 USER = f"""
@@ -64,6 +65,12 @@ SELECT CASE WHEN n > %(users)s THEN {EVERYWHERE} ELSE n END, now() + interval '1
     sha256(('family' || n)::bytea), sha256(('token' || n)::bytea)
 FROM generate_series(1, %(users)s * 7 / 4) AS n
 """
+# And EVERYWHERE has some personal tokens, the first of them with a proof that is known.
+PERSONAL = f"""
+INSERT INTO session (id, user_id, expires_at, token_hash, name, scopes)
+SELECT {PERSONAL_ID} + n, {EVERYWHERE}, now() + interval '1 day', sha256(('personal' || n)::bytea), 'token ' || n,
+    '{{read}}' FROM generate_series(0, 49) AS n
+"""
 # The one counter that a statement goes by.
 FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
@@ -77,7 +84,7 @@ def gather(uri: str, size: int) -> None:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for step in (USER, POST, SOCIAL, LIKE, SESSION, FOLLOWING):
+        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, FOLLOWING):
             cursor.execute(step, numbers)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

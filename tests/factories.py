@@ -1,6 +1,7 @@
 """Builds the world that a test needs, past the API: straight into the tables, as the shell would."""
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -9,7 +10,8 @@ from sqlmodel import Session as SqlSession
 
 from pamps.config import Settings
 from pamps.models import Like, Post, Session, Social, User
-from pamps.security import Passwords, RefreshToken, new_refresh_token, sign_access_token
+from pamps.models.session import SCOPES
+from pamps.security import Passwords, RefreshToken, new_personal_token, new_refresh_token, sign_access_token
 
 PASSWORD = "correct horse battery"
 
@@ -63,6 +65,25 @@ class World:
         )
         assert row.id is not None
         return sign_access_token(user.id, row.id, time.time(), self.settings.security), refresh
+
+    def personal_token(
+        self, user: User, scopes: Collection[str] = SCOPES, expires_in: timedelta = timedelta(days=1), name: str = ""
+    ) -> str:
+        """A personal token; names make themselves."""
+        self.count += 1
+        token = new_personal_token(scopes)
+        assert user.id is not None
+        row = self.add(
+            Session(
+                user_id=user.id,
+                expires_at=datetime.now(UTC) + expires_in,
+                token_hash=token.token_hash,
+                name=name or f"token{self.count}",
+                scopes=[scope for scope in SCOPES if scope in scopes],
+            )
+        )
+        assert row.id is not None
+        return token.text(user.id, row.id)
 
     def add(self, row: Row) -> Row:
         self.session.add(row)

@@ -43,7 +43,7 @@ class Act(NamedTuple):
     params: dict[str, Any]
 
     def arguments(self) -> list[Any]:
-        claim = {"viewer": self.by.viewer.user_id, "session": self.by.viewer.session_id}
+        claim = dict(zip(("viewer", "session", "proof"), self.by.viewer, strict=False))
         return self.statement.arguments({**self.params, **claim})
 
 

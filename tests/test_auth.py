@@ -64,6 +64,7 @@ def test_a_session_keeps_hashes_the_client_and_a_sliding_end(api: Api, ada: int,
     assert row.user_agent is not None
     assert len(row.user_agent) == 300
     assert timedelta(0) <= row.expires_at - before - timedelta(days=30) < timedelta(minutes=1)
+    assert row.family_hash
     assert len(row.family_hash) == len(row.token_hash) == 32
     assert refresh_token not in str(tables(engine))
 

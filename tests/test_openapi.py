@@ -19,6 +19,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
 from pamps.models.post import PostUpdate
+from pamps.models.session import SCOPES
 from tests.api import Api, problem
 from tests.checkout import ROOT
 
@@ -27,32 +28,32 @@ OPERATIONS = {
     "POST /token": "200 400 401 413 415 422 503",
     "POST /refresh_token": "200 400 401 413 415 422 503",
     "POST /revoke_token": "200 400 413 415 422 503",
-    "GET /user/me/sessions/": "200 304 401 422 503",
-    "DELETE /user/me/sessions/{id}/": "204 401 404 413 422 503",
-    "POST /user/": "201 400 401 409 413 415 422 503",
-    "GET /user/": "200 304 401 422 503",
-    "GET /user/{username}/": "200 304 401 404 422 503",
-    "GET /user/me/": "200 304 401 503",
-    "PATCH /user/me/": "200 400 401 409 413 415 422 503",
+    "GET /user/me/sessions/": "200 304 401 403 422 503",
+    "DELETE /user/me/sessions/{id}/": "204 401 403 404 413 422 503",
+    "POST /user/": "201 400 401 403 409 413 415 422 503",
+    "GET /user/": "200 304 401 403 422 503",
+    "GET /user/{username}/": "200 304 401 403 404 422 503",
+    "GET /user/me/": "200 304 401 403 503",
+    "PATCH /user/me/": "200 400 401 403 409 413 415 422 503",
     "PUT /user/me/password/": "204 400 401 403 413 415 422 503",
     "DELETE /user/me/": "204 400 401 403 413 415 422 503",
-    "POST /user/follow/{id}/": "200 201 401 404 409 413 422 503",
-    "DELETE /user/follow/{id}/": "200 401 404 413 422 503",
-    "GET /user/{username}/followers/": "200 304 401 404 422 503",
-    "GET /user/{username}/following/": "200 304 401 404 422 503",
-    "GET /user/timeline/": "200 304 401 422 503",
-    "GET /post/": "200 304 401 422 503",
-    "POST /post/": "201 400 401 404 413 415 422 503",
-    "GET /post/{id}/": "200 304 401 404 422 503",
-    "GET /post/{id}/replies/": "200 304 401 404 422 503",
-    "GET /post/{id}/thread/": "200 304 401 404 422 503",
+    "POST /user/follow/{id}/": "200 201 401 403 404 409 413 422 503",
+    "DELETE /user/follow/{id}/": "200 401 403 404 413 422 503",
+    "GET /user/{username}/followers/": "200 304 401 403 404 422 503",
+    "GET /user/{username}/following/": "200 304 401 403 404 422 503",
+    "GET /user/timeline/": "200 304 401 403 422 503",
+    "GET /post/": "200 304 401 403 422 503",
+    "POST /post/": "201 400 401 403 404 413 415 422 503",
+    "GET /post/{id}/": "200 304 401 403 404 422 503",
+    "GET /post/{id}/replies/": "200 304 401 403 404 422 503",
+    "GET /post/{id}/thread/": "200 304 401 403 404 422 503",
     "PATCH /post/{id}/": "200 400 401 403 404 413 415 422 503",
     "DELETE /post/{id}/": "204 401 403 404 413 422 503",
-    "GET /post/user/{username}/": "200 304 401 404 422 503",
-    "POST /post/{id}/like/": "200 201 401 404 413 422 503",
-    "DELETE /post/{id}/like/": "200 401 404 413 422 503",
-    "GET /post/{id}/likes/": "200 304 401 404 422 503",
-    "GET /post/likes/{username}/": "200 304 401 404 422 503",
+    "GET /post/user/{username}/": "200 304 401 403 404 422 503",
+    "POST /post/{id}/like/": "200 201 401 403 404 413 422 503",
+    "DELETE /post/{id}/like/": "200 401 403 404 413 422 503",
+    "GET /post/{id}/likes/": "200 304 401 403 404 422 503",
+    "GET /post/likes/{username}/": "200 304 401 403 404 422 503",
     "GET /": "200 304",
     "GET /livez": "200 304",
     "GET /readyz": "200 304 503",
@@ -107,14 +108,17 @@ def test_every_operation_is_described(document: Document, operations: dict[str, 
     assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
 
 
-def test_the_document_says_who_has_to_sign_in(document: Document, operations: dict[str, Any]) -> None:
+def test_the_document_says_who_has_to_sign_in_and_for_what(document: Document, operations: dict[str, Any]) -> None:
     (name, scheme), *others = document["components"]["securitySchemes"].items()
     assert others == []
     assert scheme["type"] == "oauth2"
-    assert scheme["flows"]["password"] == {"scopes": {}, "tokenUrl": "token", "refreshUrl": "refresh_token"}
+    flow = scheme["flows"]["password"]
+    assert (flow["tokenUrl"], flow["refreshUrl"]) == ("token", "refresh_token")
+    assert (tuple(flow["scopes"]), all(flow["scopes"].values())) == (SCOPES, True)
     for operation, described in operations.items():
         free = operation in WITHOUT_TOKEN
-        assert described.get("security") == (None if free else [{name: []}, {}] if operation in OPEN else [{name: []}])
+        scoped = {name: ["read" if operation.startswith("GET") else "write"]}
+        assert described.get("security") == (None if free else [scoped, {}] if operation in OPEN else [scoped])
 
 
 def test_an_answer_has_all_its_fields_and_no_other(document: Document, operations: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pamps.config import Settings
 from pamps.db import PLANNING, Database, Statement
 from pamps.pagination import dated_page, page
 from tests import crowd
-from tests.crowd import ALONE, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, STAR
+from tests.crowd import ALONE, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR
 from tests.plans import Planner, planner
 from tests.statements import STATEMENTS
 
@@ -37,14 +37,14 @@ class Case(NamedTuple):
 
 def by(user: int) -> dict[str, Any]:
     """A signed-in viewer."""
-    return {"viewer": user, "session": user}
+    return {"viewer": user, "session": user, "proof": None}
 
 
 def hash_of(what: str) -> bytes:
     return sha256(what.encode()).digest()
 
 
-VISITOR = {"viewer": None, "session": None}
+VISITOR = {"viewer": None, "session": None, "proof": None}
 PAGE = {"limit": 20, "cursor_id": None}
 DATED = {**PAGE, "cursor_date": None}
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -96,6 +96,11 @@ CASES = {
     ),
     "session.revoke_by_refresh_token": Case(FAMILY, "session_family_hash_key", 10),
     "session.revoke_by_access_token": Case({"id": FAN, "user_id": FAN}, "session_by_user", 10),
+    "session.revoke_personal_token": Case(
+        {"id": PERSONAL_ID, "user_id": EVERYWHERE, "token_hash": hash_of("personal0")},
+        "session_personal",
+        10,
+    ),
     "session.mine": Case({**by(EVERYWHERE), **PAGE}, "session_by_user", 10),
     "session.end": Case({**by(FAN), "id": FAN}, "session_by_user", 20),
     # 500 posts. Where there are few more than that it is less to read them all.

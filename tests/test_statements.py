@@ -25,7 +25,7 @@ from tests.statements import STATEMENTS
 VALUES: dict[str, Any] = {
     **dict.fromkeys(("id", "viewer", "session", "user_id", "parent_id", "limit", "cursor_id"), 7),
     **dict.fromkeys(("username", "email", "login", "text", "q", "name", "avatar", "bio", "password_hash", "seen"), "x"),
-    **dict.fromkeys(("family_hash", "token_hash", "new_token_hash"), b"x"),
+    **dict.fromkeys(("family_hash", "token_hash", "new_token_hash", "proof"), b"x"),
     **dict.fromkeys(("cursor_date", "expires_at"), datetime(2026, 1, 1, tzinfo=UTC)),
     **dict.fromkeys(("user_agent", "ip"), "x"),
     "changes": "{}",

@@ -19,7 +19,7 @@ from pamps.db import Statement
 from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
 from pamps.models.user import users
-from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, signed_in
+from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, sign_in, signed_in
 
 ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
@@ -100,10 +100,18 @@ revoke_by_access_token = Statement(
     delete(sessions).where(sessions.c.id == ID, sessions.c.user_id == USER).returning(sessions.c.id)
 )
 
+revoke_personal_token = Statement(
+    delete(sessions)
+    .where(sessions.c.id == ID, sessions.c.user_id == USER, ~sign_in(sessions), sessions.c.token_hash == TOKEN)
+    .returning(sessions.c.id)
+)
+
 mine = Statement(
     own(
         page_of(
-            select(sessions).where(sessions.c.user_id == VIEWER, sessions.c.expires_at > func.clock_timestamp()),
+            select(sessions).where(
+                sessions.c.user_id == VIEWER, sign_in(sessions), sessions.c.expires_at > func.clock_timestamp()
+            ),
             session_json,
             sessions.c.id,
         )
@@ -112,7 +120,7 @@ mine = Statement(
 
 ended = (
     delete(sessions)
-    .where(sessions.c.id == ID, sessions.c.user_id == VIEWER, signed_in())
+    .where(sessions.c.id == ID, sessions.c.user_id == VIEWER, sign_in(sessions), signed_in())
     .returning(sessions.c.id)
     .cte("ended")
 )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     FromClause,
+    LargeBinary,
     Select,
     and_,
     bindparam,
@@ -33,9 +34,10 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from pamps.models.session import sessions
 
-# Who asks: a user and their session, both null where nobody is signed in.
+# Who asks: a user and their session, both null where nobody is signed in; and what proves a personal token.
 VIEWER = bindparam("viewer", type_=BigInteger)
 SESSION = bindparam("session", type_=BigInteger)
+PROOF = bindparam("proof", type_=LargeBinary)
 
 LIMIT = bindparam("limit", type_=BigInteger)
 CURSOR_ID = bindparam("cursor_id", type_=BigInteger)
@@ -50,10 +52,21 @@ TRUE, FALSE = cast(literal_column("true"), Boolean), cast(literal_column("false"
 
 
 def signed_in() -> Column:
-    """That the viewer's session is still alive. It is looked up once for a statement, not for every row."""
+    """That the viewer's session is still alive. It is looked up once for a statement, not for every row.
+
+    That of a personal token needs the token's proof; an access token has none, because its signature was verified.
+    """
     return exists().where(
-        sessions.c.id == SESSION, sessions.c.user_id == VIEWER, sessions.c.expires_at > func.clock_timestamp()
+        sessions.c.id == SESSION,
+        sessions.c.user_id == VIEWER,
+        sessions.c.expires_at > func.clock_timestamp(),
+        case((PROOF.is_(None), sign_in(sessions)), else_=and_(~sign_in(sessions), sessions.c.token_hash == PROOF)),
     )
+
+
+def sign_in(session: FromClause) -> Column:
+    """That a session is a sign-in, and not a personal token."""
+    return session.c.name.is_(None)
 
 
 def anyone() -> Column:

@@ -18,8 +18,8 @@ from pamps.routing import FORM, JSON, Route, raises
 from pamps.security import (
     RefreshToken,
     new_refresh_token,
-    read_access_token,
     read_refresh_token,
+    read_token,
     sign_access_token,
 )
 
@@ -118,22 +118,26 @@ REVOKE_BODY: dict[str, Any] = {
     openapi_extra=REVOKE_BODY,
 )
 async def revoke(request: Request, db: Database, settings: Settings) -> Response:
-    """End the session of an access token or a refresh token (RFC 7009); 200 whether there was one or not."""
+    """End the session of a token of any kind (RFC 7009); 200 whether there was one or not."""
     token = (await revocation(request)).token
     try:
         sent = read_refresh_token(token)
         await db.row(sessions.revoke_by_refresh_token, family_hash=sent.family_hash)
     except errors.InvalidToken:
-        await revoke_access_token(token, db, settings.security)
+        await revoke_bearer_token(token, db, settings.security)
     return Response("{}", media_type="application/json", headers=NO_STORE)
 
 
-async def revoke_access_token(token: str, db: Database, settings: Security) -> None:
+async def revoke_bearer_token(token: str, db: Database, settings: Security) -> None:
     try:
-        claims = read_access_token(token, settings, expired_too=True)
+        claim = read_token(token, settings, expired_too=True)
     except errors.InvalidToken:
         return  # RFC 7009, section 2.2: a token that is not ours is as good as revoked
-    await db.row(sessions.revoke_by_access_token, id=claims.session_id, user_id=claims.user_id)
+    if claim.proof is None:
+        await db.row(sessions.revoke_by_access_token, id=claim.session_id, user_id=claim.user_id)
+    else:
+        whose = {"id": claim.session_id, "user_id": claim.user_id}
+        await db.row(sessions.revoke_personal_token, token_hash=claim.proof, **whose)
 
 
 async def revocation(request: Request) -> RevokeForm | RevokeRequest:

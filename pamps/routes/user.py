@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pamps.auth import Viewer, Visitor
+from pamps.auth import Owner, Viewer, Visitor
 from pamps.dependencies import Database, Passwords
 from pamps.errors import (
     EmailTaken,
     SelfFollow,
     SessionNotFound,
+    SignInNeeded,
     UsernameReserved,
     UsernameTaken,
     UserNotFound,
@@ -80,14 +81,18 @@ async def me(viewer: Viewer, db: Database) -> Response:
     return json(await db.one(users.me, viewer))
 
 
-@router.patch("/me/", response_model=MeResponse, responses=raises(UsernameTaken, UsernameReserved, EmailTaken))
+@router.patch(
+    "/me/", response_model=MeResponse, responses=raises(SignInNeeded, UsernameTaken, UsernameReserved, EmailTaken)
+)
 async def change(body: UserUpdate, viewer: Viewer, db: Database) -> Response:
-    """Change my profile; what is not sent stays as it is."""
+    """Change my profile; what is not sent stays as it is. A personal token may not change the username or the email."""
+    if viewer.proof is not None and body.model_fields_set & {"username", "email"}:
+        raise SignInNeeded("a personal token can't change what one signs in with; sign in")
     return json(await db.one(users.change, viewer, changes=body.model_dump_json(exclude_unset=True)))
 
 
 @router.put("/me/password/", status_code=204, response_model=None, responses=raises(WrongPassword))
-async def change_password(body: PasswordChange, viewer: Viewer, db: Database, passwords: Passwords) -> Response:
+async def change_password(body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords) -> Response:
     """Change my password; every other session of mine ends."""
     known = (await db.one(users.password_hash, viewer))["password_hash"]
     if not await passwords.verify(body.current_password, known):
@@ -98,7 +103,7 @@ async def change_password(body: PasswordChange, viewer: Viewer, db: Database, pa
 
 
 @router.delete("/me/", status_code=204, response_model=None, responses=raises(WrongPassword))
-async def leave(body: AccountDeletion, viewer: Viewer, db: Database, passwords: Passwords) -> Response:
+async def leave(body: AccountDeletion, viewer: Owner, db: Database, passwords: Passwords) -> Response:
     """Delete my account and all that it wrote."""
     known = (await db.one(users.password_hash, viewer))["password_hash"]
     if not await passwords.verify(body.password, known):
@@ -108,14 +113,14 @@ async def leave(body: AccountDeletion, viewer: Viewer, db: Database, passwords: 
 
 
 @router.get("/me/sessions/", response_model=list[SessionResponse])
-async def my_sessions(request: Request, page: Page, viewer: Viewer, db: Database) -> Response:
+async def my_sessions(request: Request, page: Page, viewer: Owner, db: Database) -> Response:
     """Where I am signed in, newest first."""
     row = await db.one(sessions.mine, viewer, **page)
     return json(row, headers=next_link(request, row))
 
 
 @router.delete("/me/sessions/{id}/", status_code=204, response_model=None, responses=raises(SessionNotFound))
-async def end_session(id: SessionId, viewer: Viewer, db: Database) -> Response:
+async def end_session(id: SessionId, viewer: Owner, db: Database) -> Response:
     """Sign out of one of my sessions."""
     await db.one(sessions.end, viewer, id=id)
     return Response(status_code=204)
