@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# Of what is installed for one test, most is never imported; pip takes as long to compile it as for all the rest.
+UNCOMPILED = {"PIP_COMPILE": "0"}
 
 
 def fresh_clone(to: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pamps import __version__
-from tests.checkout import fresh_clone
+from tests.checkout import UNCOMPILED, fresh_clone
 from tests.factories import PASSWORD
 from tests.processes import environment, pamps, serving, short_folder
 
@@ -34,7 +34,7 @@ def install(clone: Path, folder: Path) -> str:
 
 
 def run(*command: str | Path) -> None:
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | UNCOMPILED
     done = subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=INSTALLING, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.checkout import ROOT, fresh_clone
+from tests.checkout import ROOT, UNCOMPILED, fresh_clone
 from tests.processes import environment, short_folder, started
 
 INSTALLING = 600  # seconds; most of it pip's, and the network's
@@ -57,7 +57,7 @@ def test_the_tour_shows_what_happens_and_the_next_start_is_a_warm_one() -> None:
     with short_folder() as folder:
         clone, home, data = fresh_clone(folder / "pamps"), folder / "home", folder / "data"
         home.mkdir()
-        env = environment(server__port=0, db__embedded_dir=data) | {"HOME": str(home)}
+        env = environment(server__port=0, db__embedded_dir=data) | UNCOMPILED | {"HOME": str(home)}
         del env["PYTHONPATH"]
         with started(clone, env, first, patience=INSTALLING) as server:
             server.wait_until_ready()
