@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from pamps import errors
 from pamps.config import Db
 from pamps.errors import PampsError
+from pamps.pool import Pool
 
 PATIENCE = 3600  # seconds
 TRIES = 3  # of a statement that collides with others
@@ -131,33 +132,32 @@ class Database:
     def __init__(self, uri: str, settings: Db):
         self.uri = uri
         self.settings = settings
-        self.pool: asyncpg.Pool | None = None
+        self.pool: Pool | None = None
         self.opening = asyncio.Lock()
         self.meanings = Meanings()
 
-    async def open(self) -> asyncpg.Pool:
+    async def open(self) -> Pool:
         """The pool. Raises DatabaseUnavailable, whatever keeps it from being opened."""
         if self.pool is None:
             async with self.opening:
                 if self.pool is None:
                     try:
                         with self.meanings:
-                            self.pool = await self.connect()
+                            pool = Pool(self.connect, self.settings.pool_min_size, self.settings.pool_size)
+                            await pool.fill()
+                            self.pool = pool
                     except PampsError:
                         raise
                     except Exception as error:  # what the uri asks for can't be: a setting that the server doesn't know
                         raise errors.DatabaseUnavailable() from error
         return self.pool
 
-    async def connect(self) -> asyncpg.Pool:
-        return await asyncpg.create_pool(
+    async def connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
             asyncpg_uri(self.uri),
-            min_size=self.settings.pool_min_size,
-            max_size=self.settings.pool_size,
             timeout=self.settings.connect_timeout,
             # A little later than the server's own, for when the server can't even say so.
             command_timeout=self.settings.statement_timeout + 5,
-            reset=nothing_to_reset,
             server_settings={
                 "application_name": "pamps",
                 "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
@@ -190,7 +190,7 @@ class Database:
                     if not tries:
                         raise
 
-    async def patiently(self, pool: asyncpg.Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
+    async def patiently(self, pool: Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
         """The first row of a statement whose work may take long; waiting for somebody's lock may not."""
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
@@ -226,10 +226,6 @@ class Meanings:
             if isinstance(refusal, errors.DatabaseUnavailable):
                 self.lost.set()
             raise refusal from error
-
-
-async def nothing_to_reset(connection: object) -> None:
-    """Instead of asyncpg's round trip when a connection goes back: a statement leaves nothing behind."""
 
 
 def asyncpg_uri(uri: str) -> str:

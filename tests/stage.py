@@ -85,12 +85,12 @@ class Stage:
 
     async def second_of(self, first: Act, second: Act, then: Act | None, commit: bool) -> Answer:
         pool = await self.db.open()
-        async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
+        async with asyncio.timeout(PATIENCE), pool.acquire() as connection, pool.acquire() as watching:
             with suppress(RolledBack):
                 async with connection.transaction():
                     await connection.fetchrow(first.statement.sql, *first.arguments())
                     waiting = asyncio.create_task(self.answer(second))
-                    while not await pool.fetchval(WAITING):
+                    while not await watching.fetchval(WAITING):
                         assert not waiting.done(), "the second did not wait for the first"
                     if then:
                         await connection.fetchrow(then.statement.sql, *then.arguments())

@@ -193,7 +193,8 @@ def test_the_service_plans_as_these_tests_do(uri: str, settings: Settings) -> No
     async def planning() -> dict[str, str]:
         database = Database(uri, settings.db)
         pool = await database.open()
-        found = {name: await pool.fetchval(f"SHOW {name}") for name in PLANNING}
+        async with pool.acquire() as connection:
+            found = {name: await connection.fetchval(f"SHOW {name}") for name in PLANNING}
         await database.close()
         return found
 

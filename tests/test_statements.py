@@ -215,7 +215,8 @@ def test_a_statement_is_prepared_once_for_a_connection(counted: Counted, ada: Us
     async def look() -> None:
         pool = await counted.api.application.state.database.open()
         found = "SELECT name, prepare_time FROM pg_prepared_statements WHERE statement = $1"
-        prepared.append([tuple(row) for row in await pool.fetch(found, STATEMENTS["post.home"].sql)])
+        async with pool.acquire() as connection:
+            prepared.append([tuple(row) for row in await connection.fetch(found, STATEMENTS["post.home"].sql)])
 
     for _ in range(2):
         assert counted.api.get("/post/").status_code == 200

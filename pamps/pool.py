@@ -1,0 +1,144 @@
+"""Connections to the database, lent to one request at a time.
+
+asyncpg has a pool too. It resets and guards what it lends, for which a statement leaves nothing to do here, and takes
+more of a process's time with that than the statement itself (docs/decisions/8-a-pool-of-our-own.md).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+import asyncpg
+from asyncpg import Connection
+
+IDLE = 300.0  # seconds; a connection that nobody has needed for longer may have been forgotten by what lies between
+# What leaves a connection in the middle of something, so that nobody else can use it.
+BROKEN_OFF = (asyncio.CancelledError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Pool:
+    """Up to `most` connections. The one that came back last is lent first, and those in excess of `least` grow old.
+
+    Whoever finds none waits in line. What is lent must come back as it was: no setting, no open transaction.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], least: int, most: int):
+        self.connect = connect
+        self.least = least
+        self.most = most
+        self.size = 0  # those that there are, and those that are being made
+        self.connections: set[Connection] = set()
+        self.idle: deque[tuple[Connection, float]] = deque()  # since when
+        self.waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self.closing = False
+
+    async def fill(self) -> None:
+        """Make the least of connections that there should be."""
+        for connection in [await self.take() for _ in range(self.least)]:
+            self.pass_on(connection)
+
+    def acquire(self) -> "Lent":
+        """A connection: `async with pool.acquire() as connection`. Raises what asyncpg does when one can't be made."""
+        return Lent(self)
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row that a statement finds, or None."""
+        async with Lent(self) as connection:
+            return await connection.fetchrow(sql, *arguments)
+
+    async def take(self) -> Connection:
+        """A connection; it must be given back."""
+        if self.closing:
+            raise asyncpg.InterfaceError("the pool is closing")
+        while self.idle:
+            connection, since = self.idle.pop()
+            if not connection.is_closed() and time.monotonic() - since < IDLE:
+                return connection
+            self.forget(connection)
+        if self.size < self.most:
+            self.size += 1
+        elif found := await self.wait():
+            return found
+        try:
+            connection = await self.connect()
+        except BaseException:
+            self.pass_on(None)
+            raise
+        self.connections.add(connection)
+        return connection
+
+    async def wait(self) -> Connection | None:
+        """What somebody gives back; None if that was lost, so that another may be made in its place."""
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # it had come, and nobody is here to use it
+                self.pass_on(waiter.result())
+            raise
+
+    def give_back(self, connection: Connection, error: BaseException | None) -> None:
+        """Take back what was lent; `error` is what came of it."""
+        if connection.is_closed() or isinstance(error, BROKEN_OFF) or (error and connection.is_in_transaction()):
+            self.forget(connection)
+        else:
+            self.pass_on(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Do without a connection that nobody has."""
+        connection.terminate()
+        self.connections.discard(connection)
+        self.pass_on(None)
+
+    def pass_on(self, connection: Connection | None) -> None:
+        """Give a connection, or the place of one that is lost, to whoever has waited longest; else keep it."""
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.done():  # as it is when its request was cancelled
+                waiter.set_result(connection)
+                return
+        if connection is None:
+            self.size -= 1
+            return
+        self.idle.append((connection, time.monotonic()))
+        oldest, since = self.idle[0]
+        if self.size > self.least and time.monotonic() - since > IDLE:
+            self.idle.popleft()
+            self.forget(oldest)
+
+    async def close(self) -> None:
+        """Lend nothing more, and close every connection when it has come back."""
+        self.closing = True
+        while self.size:
+            connection = self.idle.pop()[0] if self.idle else await self.wait()
+            if connection:
+                await connection.close()
+            self.size -= 1
+
+    def terminate(self) -> None:
+        """Cut every connection off."""
+        self.closing = True
+        for connection in self.connections:
+            connection.terminate()
+
+
+class Lent:
+    """A connection for as long as an `async with` lasts. Not by contextlib, as it is on the way of every request."""
+
+    __slots__ = ("connection", "pool")
+
+    def __init__(self, pool: Pool):
+        self.pool = pool
+
+    async def __aenter__(self) -> Connection:
+        self.connection = await self.pool.take()
+        return self.connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pool.give_back(self.connection, error)
