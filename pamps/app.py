@@ -10,20 +10,21 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import openapi, problems, startup
+from pamps import logs, openapi, problems, startup
 from pamps.coalescing import Coalescing
-from pamps.config import Server, Settings, current_settings
+from pamps.config import Settings, current_settings
 from pamps.db import Database
 from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
+from pamps.watching import Watching
 
 BETWEEN_REVIVALS = 1.0  # seconds
 # What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-TAKEN = ("Authorization", "Content-Type", "If-None-Match")
-GIVEN = ("ETag", "Link", "Location", "Retry-After")
+TAKEN = ("Authorization", "Content-Type", "If-None-Match", "X-Request-ID")
+GIVEN = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -54,11 +55,13 @@ class Application(FastAPI):
     """FastAPI, with what concerns every answer around all else: around the one to an unexpected error as well."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        server: Server = self.state.settings.server
+        settings: Settings = self.state.settings
+        server = settings.server
         app = super().build_middleware_stack()
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
-        return Headers(app, server.hsts_max_age)
+        app = Headers(app, server.hsts_max_age)
+        return Watching(app, logs.of_requests(settings))
 
 
 @asynccontextmanager

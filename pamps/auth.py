@@ -10,6 +10,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from pamps.dependencies import Settings
 from pamps.errors import InsufficientScope, NotSignedIn, SignInNeeded
+from pamps.logs import USER
 from pamps.security import Claim, read_token
 
 bearer = OAuth2PasswordBearer(
@@ -35,7 +36,11 @@ def scope_of(method: str) -> str:
 
 async def visitor(request: Request, token: BearerToken, settings: Settings) -> Claim | None:
     """Whoever asks, or None where no token was sent. A bad token is 401 here too: its client should learn of it."""
-    return None if token is None else scoped(read_token(token, settings.security), scope_of(request.method))
+    if token is None:
+        return None
+    claim = read_token(token, settings.security)
+    request.scope[USER] = claim.user_id
+    return scoped(claim, scope_of(request.method))
 
 
 def scoped(claim: Claim, scope: str) -> Claim:

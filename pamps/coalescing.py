@@ -1,9 +1,12 @@
 """Requests for the same thing at the same time, answered together."""
 
 import asyncio
+from contextvars import Context, copy_context
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pamps.logs import FOUND_OUT
 
 # All that an answer to a GET may depend on besides its address; the last three matter to static files.
 HEADERS = frozenset(
@@ -11,8 +14,8 @@ HEADERS = frozenset(
 )
 
 Key = tuple[Any, ...]
-Answer = list[Message]
-Waiting = list[tuple[Scope, asyncio.Future[Answer]]]
+Answer = tuple[Scope, list[Message]]
+Waiting = list[tuple[Scope, Context, asyncio.Future[Answer]]]
 
 
 class Coalescing:
@@ -42,28 +45,34 @@ class Coalescing:
                 self.begin_next(key)
         else:
             answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            waiting.append((scope, answer))
-            for message in await answer:
+            waiting.append((scope, copy_context(), answer))
+            ran, messages = await answer
+            for name in FOUND_OUT:
+                if name in ran:
+                    scope[name] = ran[name]
+            for message in messages:
                 await send({**message})  # what is around us may add to it for this request alone
 
     def begin_next(self, key: Key) -> None:
         """A run has ended: begin another one for those who came meanwhile, if anybody did."""
         if waiting := self.waiting.pop(key):
             self.waiting[key] = []
-            task = asyncio.create_task(self.run(key, waiting))
+            # What it says in the log, it says of the first of those who wait, not of the one that has ended.
+            task = asyncio.create_task(self.run(key, waiting), context=waiting[0][1])
             self.runs.add(task)
             task.add_done_callback(self.runs.discard)
 
     async def run(self, key: Key, waiting: Waiting) -> None:
         """One run of the application for several requests. What it raises, each of them raises."""
-        answer: Answer = []
+        scope = waiting[0][0]
+        messages: list[Message] = []
 
         async def record(message: Message) -> None:
-            answer.append(message)
+            messages.append(message)
 
-        answers = [future for _, future in waiting]
+        answers = [future for *_, future in waiting]
         try:
-            await self.app(waiting[0][0], no_body, record)
+            await self.app(scope, no_body, record)
         except Exception as error:
             for future in answers:
                 if not future.done():
@@ -71,7 +80,7 @@ class Coalescing:
         else:
             for future in answers:
                 if not future.done():  # it is when its client has gone
-                    future.set_result(answer)
+                    future.set_result((scope, messages))
         finally:
             for future in answers:
                 future.cancel()  # nothing where it is done; this run was cancelled where it is not

@@ -20,7 +20,7 @@ from pamps.places import find_values, source, variable
 
 SECRET_KEY_MIN_LENGTH = 32
 SECRETS = {
-    *(("security", "secret_key"), ("security", "old_secret_keys")),
+    *(("security", "secret_key"), ("security", "old_secret_keys"), ("metrics", "token")),
     *(("db", "uri"), ("test_db", "uri"), ("mail", "password")),
 }
 EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
@@ -204,6 +204,29 @@ class Mail(Section):
     give_up_days: float = Field(gt=0, le=30)
 
 
+class Log(Section):
+    format: Literal["auto", "json", "text"]
+    level: Literal["debug", "info", "warning", "error"]
+    requests: bool
+
+
+class Metrics(Section):
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)
+    token: str = Field(repr=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody may see them; what nobody may see is not counted."""
+        return bool(self.port or self.token)
+
+
+class Telemetry(Section):
+    tracing: bool
+    metrics: bool
+    logs: bool
+
+
 class TestDb(Section):
     uri: Uri
 
@@ -217,6 +240,9 @@ class Settings(Section):
     security: Security
     post: PostSettings
     mail: Mail
+    log: Log
+    metrics: Metrics
+    telemetry: Telemetry
     test_db: TestDb
 
     @property
@@ -225,6 +251,11 @@ class Settings(Section):
         if self.db.auto_migrate == "auto":
             return self.env != "production" or not self.db.uri
         return self.db.auto_migrate
+
+    @property
+    def log_as_json(self) -> bool:
+        """Whether log lines are JSON, for programs, rather than for people."""
+        return self.log.format == "json" or (self.log.format == "auto" and self.env == "production")
 
 
 def load_settings(directory: Path | None = None) -> Settings:
@@ -319,8 +350,9 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
     key, make_one = security.secret_key, "(`openssl rand -base64 48` makes one)"
     if settings.env == "production" and not key:
         refuse("security.secret_key", f"production needs one {make_one}, and this one is empty")
-    old = [("security.old_secret_keys", old_key) for old_key in security.old_secret_keys]
-    for name, secret in [("security.secret_key", key)] * bool(key) + old:
+    others = [("security.old_secret_keys", old_key) for old_key in security.old_secret_keys]
+    others += [("metrics.token", settings.metrics.token)] * bool(settings.metrics.token)
+    for name, secret in [("security.secret_key", key)] * bool(key) + others:
         if len(secret) < SECRET_KEY_MIN_LENGTH:
             needed = f"needs at least {SECRET_KEY_MIN_LENGTH} characters {make_one}"
             refuse(name, f"{needed}, and this one has {len(secret)}")
@@ -331,6 +363,8 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
             "security.old_secret_keys",
             f"has the key in it that security.secret_key is; that needs a new one {make_one}",
         )
+    if settings.metrics.port and settings.metrics.port == settings.server.port:
+        refuse("metrics.port", f"{settings.metrics.port} is server.port, and has to be another")
     if db.pool_min_size > db.pool_size:
         most = f"{db.pool_size} (in {source(('db', 'pool_size'), directory)})"
         refuse("db.pool_min_size", f"{db.pool_min_size} is more than db.pool_size, {most}")

@@ -8,9 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from pamps import errors
 from pamps.errors import PampsError
+from pamps.logs import CODE, said
 from pamps.models.problem import Invalid, Problem
 from pamps.models.shape import in_words
 
@@ -29,6 +31,20 @@ BY_STATUS: dict[int, type[PampsError]] = {
 log = logging.getLogger("pamps")
 
 
+class ProblemResponse(JSONResponse):
+    """A problem, which leaves its code to whoever watches."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, error: PampsError, body: Any, headers: Any):
+        super().__init__(body, error.status, headers)
+        self.code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CODE] = self.code
+        await super().__call__(scope, receive, send)
+
+
 def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: Any = None) -> JSONResponse:
     """The answer that an error gives."""
     body = Problem(
@@ -41,13 +57,13 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
     )
     # A cache may else keep a 404 by itself (RFC 9111, section 4.2.2), and the next post has the next id.
     sent = {"Cache-Control": "no-store", **error.sent, **(headers or {})}
-    return JSONResponse(body.body(), error.status, sent, MEDIA_TYPE)
+    return ProblemResponse(error, body.body(), sent)
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PampsError)
     if error.status >= 500:
-        log.warning("%s: %s", error.code, error.__cause__ or error.detail)
+        log.warning("%s: %s", error.code, said(error.__cause__) if error.__cause__ else error.detail)
     return problem(error)
 
 

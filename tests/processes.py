@@ -104,7 +104,7 @@ class Server:
     @cached_property
     def url(self) -> str:
         """Its address, as soon as it has said it."""
-        said = self.wait_until(lambda: re.findall(r"serves on (http://\S+)", self.output))
+        said = self.wait_until(lambda: re.findall(r"""serves on (http://[^\s"]+)""", self.output))
         return str(said[0])
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:

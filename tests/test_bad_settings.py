@@ -52,6 +52,13 @@ BAD = {
     "found in default.toml; set it in settings.toml or as PAMPS_DB__pool_min_size",
     "DB__embedded_dir=~nobody-known/x": "db.embedded_dir: begins with the home directory of nobody we know; "
     "found '~nobody-known/x' in PAMPS_DB__embedded_dir; set it in settings.toml or as PAMPS_DB__embedded_dir",
+    "LOG__level=loud": "log.level: input should be 'debug', 'info', 'warning' or 'error'; "
+    "found 'loud' in PAMPS_LOG__level; set it in settings.toml or as PAMPS_LOG__level",
+    "METRICS__port=8000": "metrics.port: 8000 is server.port, and has to be another; "
+    "found in PAMPS_METRICS__port; set it in settings.toml or as PAMPS_METRICS__port",
+    f"METRICS__token={NOT_SHOWN}": "metrics.token: needs at least 32 characters "
+    "(`openssl rand -base64 48` makes one), and this one has 14; "
+    "found in PAMPS_METRICS__token; set it in .secrets.toml or as PAMPS_METRICS__token",
     "FOO=1": "foo: there is no such setting (found in PAMPS_FOO); docs/configuration.md lists them all",
     "SERVER__prot=1": "server.prot: there is no such setting (found in PAMPS_SERVER__prot); "
     "did you mean server.port (PAMPS_SERVER__port in the environment)?",

@@ -194,7 +194,7 @@ def test_what_keeps_a_server_process_from_its_database_is_one_line(own_source: C
         )
     with serving(own_source.folder, with_own_source(own_source), ready=False) as server:
         assert server.process.wait(60) == 1
-        assert "ERROR:    the disk is full\n" in server.output
+        assert "the disk is full [uvicorn.error]\n" in server.output
         assert "Traceback" not in server.output
 
 

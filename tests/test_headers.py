@@ -69,7 +69,7 @@ def test_an_origin_that_is_let_in_may_ask_send_and_read(open_to_app: Api) -> Non
         "access-control-allow-origin": APP,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
         "access-control-allow-headers": (
-            "Accept, Accept-Language, Authorization, Content-Language, Content-Type, If-None-Match"
+            "Accept, Accept-Language, Authorization, Content-Language, Content-Type, If-None-Match, X-Request-ID"
         ),
         "access-control-max-age": "600",
     }
@@ -78,7 +78,7 @@ def test_an_origin_that_is_let_in_may_ask_send_and_read(open_to_app: Api) -> Non
         assert answer.status_code == status
         assert allowed(answer.headers) == {
             "access-control-allow-origin": APP,
-            "access-control-expose-headers": "ETag, Link, Location, Retry-After",
+            "access-control-expose-headers": "ETag, Link, Location, Retry-After, X-Request-ID",
         }
         assert answer.headers["vary"].split(", ")[-1] == "Origin"
     assert open_to_app.get("/post/", headers={"Origin": APP}).headers["vary"] == "Authorization, Origin"

@@ -1,7 +1,7 @@
 """Serving: an address, the database, its schema, then uvicorn, and a clean end."""
 
 import errno
-import logging
+import logging.config
 import os
 import shlex
 import shutil
@@ -21,33 +21,12 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 import pamps
-from pamps import startup
+from pamps import logs, startup
 from pamps.app import create_app
 from pamps.config import Settings, current_settings
 from pamps.errors import ConfigurationError, PampsError
 
-
-class InOneLine(logging.Filter):
-    """Of the traceback of an error of ours that keeps the application from starting, only what it says."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        last = record.getMessage().rstrip().rpartition("\n")[2]
-        if last.startswith("pamps.errors."):
-            record.msg, record.args = last.partition(": ")[2], ()
-        return True
-
-
-LOGGING = {
-    **uvicorn.config.LOGGING_CONFIG,
-    "filters": {"in_one_line": {"()": InOneLine}},
-    "loggers": {
-        **uvicorn.config.LOGGING_CONFIG["loggers"],
-        "uvicorn.error": {"level": "INFO", "filters": ["in_one_line"]},
-        "pamps": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        # While the database is away it would add a stack trace each time to the line that each 503 leaves.
-        "asyncpg": {"level": "ERROR"},
-    },
-}
+log = logging.getLogger("pamps")
 BACKLOG = 2048  # connections that wait to be accepted, as many as uvicorn has
 # What a name such as localhost may stand for and this machine may not have: IPv6, most of all.
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -63,6 +42,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed, and we are not under nohup
         signal.signal(signal.SIGHUP, pass_on_hangup)
     settings = current_settings()
+    logging.config.dictConfig(logs.configuration(settings))
     host, port = host or settings.server.host, settings.server.port if port is None else port
     sockets = listen(host, port)  # first of all: a port that is taken should cost nobody a database
     startup.with_secret(settings)  # made once, before several workers want it
@@ -87,8 +67,8 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
         # Always said: uvicorn alone would believe whoever connects from this machine.
         proxy_headers=bool(settings.server.trusted_proxies),
         forwarded_allow_ips=list(settings.server.trusted_proxies),
-        access_log=settings.env != "production",
-        log_config=LOGGING,
+        access_log=False,  # watching.py writes a line for each request
+        log_config=logs.configuration(settings),
         timeout_graceful_shutdown=settings.server.shutdown_timeout,
     )
 
@@ -192,9 +172,12 @@ def pass_on_hangup(number: int, frame: FrameType | None) -> None:
 
 
 def greet(settings: Settings, host: str, port: int) -> None:
-    """Say where everything is."""
+    """Say where everything is: to people; a program that reads the log has its line."""
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     base = f"http://{host}:{port}"
+    if settings.log_as_json:
+        log.info("Pamps serves on %s", base)
+        return
     data = "the database that db.uri names" if settings.db.uri else str(settings.db.directory)
     console = Console(stderr=True, highlight=False)
     console.print(f"Pamps serves on [bold]{base}[/bold]", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The OpenAPI document and its two pages; their scripts and styles are served from here, no outside network."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
@@ -14,7 +15,17 @@ from pamps.routing import Route
 router = APIRouter(route_class=Route, include_in_schema=False)
 
 STATIC = Path(__file__).parent.parent / "static"
-static = Mount("/static", StaticFiles(directory=STATIC), name="static")
+
+
+class Static(Mount):
+    """A Mount that says which route it is, as FastAPI's routes do."""
+
+    def matches(self, scope: Any) -> Any:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
+
+static = Static("/static", StaticFiles(directory=STATIC), name="static")
 
 
 def closed(page: HTMLResponse) -> HTMLResponse:

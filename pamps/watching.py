@@ -1,0 +1,95 @@
+"""What can be known of each request from outside: its id, the line that it leaves in the log, what is counted."""
+
+import logging
+import re
+from random import getrandbits
+from time import perf_counter
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from pamps.logs import CODE, REQUEST_ID, ROUTE, USER
+
+log = logging.getLogger("pamps")
+HEADER = b"x-request-id"
+# Enough for a UUID or the id of a trace; but no token, by mistake.
+WELL_FORMED = re.compile(rb"(?!eyJ|pamps_)[A-Za-z0-9._-]{1,64}")
+
+
+class Watching:
+    """ASGI middleware: each request has an id, the one in its X-Request-ID or a new one, and leaves a line in the log.
+
+    The line has the route's template instead of the path, and nothing of the query: those may hold what is private.
+    """
+
+    def __init__(self, app: ASGIApp, log: FilteringBoundLogger | None):
+        self.app = app
+        self.log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = perf_counter()
+        request_id = identified(scope)
+        # Not taken back: what uvicorn has to say when this has ended is about this request, too.
+        REQUEST_ID.set(request_id.decode())
+        status: int | None = None  # of an answer that was never begun
+        size = 0
+        whole = False
+
+        async def watched(message: Message) -> None:
+            nonlocal status, size, whole
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((HEADER, request_id))
+            else:
+                size += len(message.get("body", b""))
+                whole = not message.get("more_body")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            if not whole:
+                raise
+            # It has been answered with a problem; uvicorn would close the connection besides.
+            log.error("a mistake of ours: %s", type(error).__name__, exc_info=error)
+        finally:
+            if self.log:
+                line = line_of(scope, status, size if scope["method"] != "HEAD" else 0, perf_counter() - begun)
+                self.log.info("request", id=request_id.decode(), **line)
+
+
+def identified(scope: Scope) -> bytes:
+    """The id that a request brings along, or a new one."""
+    for name, value in scope["headers"]:
+        if name == HEADER and WELL_FORMED.fullmatch(value):
+            found: bytes = value
+            return found
+    return b"%032x" % getrandbits(128)  # nosec B311: it has to be another each time, not a secret
+
+
+def template(scope: Scope) -> str | None:
+    """The path of a request as its route has it, `/post/{id}/`; None where there is no route."""
+    route = scope.get(ROUTE)
+    return route.path_format if route else None
+
+
+def line_of(scope: Scope, status: int | None, size: int, seconds: float) -> dict[str, Any]:
+    """What the log says of a request."""
+    client = scope["client"]
+    line = {
+        "method": scope["method"],
+        "route": template(scope),
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "bytes": size,
+        "client": client[0] if client else None,
+    }
+    if USER in scope:
+        line["user"] = scope[USER]
+    if CODE in scope:
+        line["code"] = scope[CODE]
+    return line
