@@ -24,6 +24,12 @@ SECRETS = {
     *(("db", "uri"), ("test_db", "uri"), ("mail", "password")),
 }
 EXAMPLE_SECRETS = ("secret", "example", "changeme", "change-me", "password", "default", "insecure", "openssl")
+# In each section, the first may not be more than the second.
+ORDERED = (
+    ("db", "pool_min_size", "pool_size"),
+    ("guesses", "first_delay", "longest_delay"),
+    ("guesses", "longest_delay", "forgotten_after"),
+)
 DAY = 86_400  # seconds
 CENTURY = 52_560_000  # minutes
 # Without it, asyncpg would go to another server than psycopg2.
@@ -181,6 +187,20 @@ class Security(Section):
     hash_concurrency: int = Field(ge=1, le=256)
 
 
+class Guesses(Section):
+    account_free: int = Field(ge=1, le=1000)
+    address_free: int = Field(ge=1, le=1_000_000)
+    first_delay: float = Field(ge=0.1, le=DAY)
+    longest_delay: float = Field(ge=0.1, le=DAY)
+    forgotten_after: float = Field(ge=60, le=30 * DAY)
+    known_for_days: int = Field(ge=1, le=365)
+
+    @property
+    def delays(self) -> dict[str, float]:
+        """What slows guesses at one account, as the statements that count them take it."""
+        return self.model_dump(exclude={"address_free", "known_for_days"})
+
+
 class PostSettings(Section):
     max_length: int = Field(ge=1, le=100_000)
 
@@ -238,6 +258,7 @@ class Settings(Section):
     server: Server
     db: Db
     security: Security
+    guesses: Guesses
     post: PostSettings
     mail: Mail
     log: Log
@@ -346,7 +367,7 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
             f"{name}: {problem}; found in {source(path, directory)}; set it in {file_for(path)} or as {variable(path)}"
         )
 
-    db, security = settings.db, settings.security
+    security = settings.security
     key, make_one = security.secret_key, "(`openssl rand -base64 48` makes one)"
     if settings.env == "production" and not key:
         refuse("security.secret_key", f"production needs one {make_one}, and this one is empty")
@@ -365,9 +386,11 @@ def refuse_unsafe(settings: Settings, directory: Path) -> None:
         )
     if settings.metrics.port and settings.metrics.port == settings.server.port:
         refuse("metrics.port", f"{settings.metrics.port} is server.port, and has to be another")
-    if db.pool_min_size > db.pool_size:
-        most = f"{db.pool_size} (in {source(('db', 'pool_size'), directory)})"
-        refuse("db.pool_min_size", f"{db.pool_min_size} is more than db.pool_size, {most}")
+    for section, name, larger in ORDERED:
+        value, limit = (getattr(getattr(settings, section), one) for one in (name, larger))
+        if value > limit:
+            most = f"{limit} (in {source((section, larger), directory)})"
+            refuse(f"{section}.{name}", f"{value} is more than {section}.{larger}, {most}")
     if security.argon2_memory < 8 * security.argon2_lanes:
         lanes = f"{security.argon2_lanes} (in {source(('security', 'argon2_lanes'), directory)})"
         refuse("security.argon2_memory", f"{security.argon2_memory} is less than 8 for each of argon2_lanes, {lanes}")

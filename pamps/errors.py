@@ -3,6 +3,7 @@
 `problems.py` renders these over HTTP as RFC 9457 problems; the command line prints `detail` as one red line.
 """
 
+import math
 from typing import ClassVar
 
 
@@ -207,6 +208,22 @@ class InvalidRequest(PampsError):
     status = 422
     code = "invalid-request"
     title = "The request is not valid"
+
+
+# 429
+
+
+class TooManyAttempts(PampsError):
+    """After wrong guesses at a password or a code; `wait` is seconds until the next one is looked at."""
+
+    status = 429
+    code = "too-many-attempts"
+    title = "Too many wrong guesses; wait before the next"
+    headers: ClassVar = {"Retry-After": "1"}
+
+    def __init__(self, wait: float = 1):
+        seconds = math.ceil(wait)
+        super().__init__(f"{self.title} ({seconds} s)", {"Retry-After": str(seconds)})
 
 
 # 503

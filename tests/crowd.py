@@ -19,6 +19,7 @@ USERS, POSTS, OLD_POSTS = 1000, 5000, 600  # of a crowd of size 1; the old posts
 
 PASSWORD_HASH = "hash"
 PERSONAL_ID = 1_000_000_000  # of the first personal token
+HOME = "198.51.100.0/24"
 TABLES = ('"user"', "post", "social", '"like"')
 
 USER = f"""
@@ -71,6 +72,16 @@ INSERT INTO session (id, user_id, expires_at, token_hash, name, scopes)
 SELECT {PERSONAL_ID} + n, {EVERYWHERE}, now() + interval '1 day', sha256(('personal' || n)::bytea), 'token ' || n,
     '{{read}}' FROM generate_series(0, 49) AS n
 """
+# Everybody is known at home and, if not today, then in a few places more; and somebody guesses at everybody.
+DEVICE = f"""
+INSERT INTO device (user_id, network, last_seen)
+SELECT n, CASE k WHEN 0 THEN '{HOME}' ELSE '203.0.' || k || '.0/24' END, now() - k * interval '1 hour'
+FROM generate_series(1, %(users)s) AS n, generate_series(0, 3) AS k
+"""
+ATTEMPT = """
+INSERT INTO attempt (key, failures, last_at)
+SELECT attempt_key('login', 'user' || n), 3, now() - n * interval '1 second' FROM generate_series(1, %(users)s) AS n
+"""
 # The one counter that a statement goes by.
 FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
@@ -84,7 +95,7 @@ def gather(uri: str, size: int) -> None:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, FOLLOWING):
+        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, FOLLOWING):
             cursor.execute(step, numbers)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

@@ -50,6 +50,11 @@ BAD = {
     "found 0.0001 in PAMPS_DB__statement_timeout; set it in settings.toml or as PAMPS_DB__statement_timeout",
     "DB__pool_size=1": "db.pool_min_size: 2 is more than db.pool_size, 1 (in PAMPS_DB__pool_size); "
     "found in default.toml; set it in settings.toml or as PAMPS_DB__pool_min_size",
+    "GUESSES__first_delay=1000": "guesses.first_delay: 1000.0 is more than guesses.longest_delay, 900.0 "
+    "(in default.toml); found in PAMPS_GUESSES__first_delay; set it in settings.toml or as PAMPS_GUESSES__first_delay",
+    "GUESSES__forgotten_after=60": "guesses.longest_delay: 900.0 is more than guesses.forgotten_after, 60.0 "
+    "(in PAMPS_GUESSES__forgotten_after); found in default.toml; set it in settings.toml or as "
+    "PAMPS_GUESSES__longest_delay",
     "DB__embedded_dir=~nobody-known/x": "db.embedded_dir: begins with the home directory of nobody we know; "
     "found '~nobody-known/x' in PAMPS_DB__embedded_dir; set it in settings.toml or as PAMPS_DB__embedded_dir",
     "LOG__level=loud": "log.level: input should be 'debug', 'info', 'warning' or 'error'; "

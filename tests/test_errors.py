@@ -86,6 +86,14 @@ def a_mistake_of_ours(scene: Scene) -> Response:
         return client.post("/user/", json={"email": "new@example.com", "username": "new", "password": PASSWORD})
 
 
+def after_too_many(scene: Scene) -> Response:
+    """One wrong guess more than go without a delay."""
+    wrong = {"username": "ada", "password": "wrong"}
+    for _ in range(scene.settings.guesses.account_free):
+        assert scene.api.post("/token", data=wrong).status_code == 401
+    return scene.api.post("/token", data=wrong)
+
+
 def too_large(scene: Scene) -> Response:
     return scene.ada.post("/post/", json={"text": "x" * 1_000_000})
 
@@ -120,6 +128,7 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.BodyTooLarge: too_large,
     errors.UnsupportedMediaType: lambda scene: scene.ada.post("/post/", data={"text": "x"}),
     errors.InvalidRequest: lambda scene: scene.ada.post("/post/", json={"text": ""}),
+    errors.TooManyAttempts: after_too_many,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,
     errors.SchemaBehind: behind,

@@ -25,7 +25,7 @@ from tests.checkout import ROOT
 
 # Every operation, and the statuses that it can answer, but for the 500 of a mistake of ours, which any may be.
 OPERATIONS = {
-    "POST /token": "200 400 401 413 415 422 503",
+    "POST /token": "200 400 401 413 415 422 429 503",
     "POST /refresh_token": "200 400 401 413 415 422 503",
     "POST /revoke_token": "200 400 413 415 422 503",
     "GET /user/me/sessions/": "200 304 401 403 422 503",
@@ -35,8 +35,8 @@ OPERATIONS = {
     "GET /user/{username}/": "200 304 401 403 404 422 503",
     "GET /user/me/": "200 304 401 403 503",
     "PATCH /user/me/": "200 400 401 403 409 413 415 422 503",
-    "PUT /user/me/password/": "204 400 401 403 413 415 422 503",
-    "DELETE /user/me/": "204 400 401 403 413 415 422 503",
+    "PUT /user/me/password/": "204 400 401 403 413 415 422 429 503",
+    "DELETE /user/me/": "204 400 401 403 413 415 422 429 503",
     "POST /user/follow/{id}/": "200 201 401 403 404 409 413 422 503",
     "DELETE /user/follow/{id}/": "200 401 403 404 413 422 503",
     "GET /user/{username}/followers/": "200 304 401 403 404 422 503",

@@ -51,6 +51,9 @@ LATER = datetime(2100, 1, 1, tzinfo=UTC)
 HASHES = {"seen": crowd.PASSWORD_HASH, "password_hash": "another"}
 ACCOUNT = {"email": "new@example.com", "username": "new", "name": "New", "avatar": None, "bio": None}
 DEVICE = {"user_agent": "x", "ip": "::1", "family_hash": b"family", "token_hash": b"token"}
+GUESSED = {"first_delay": 1, "longest_delay": 900, "forgotten_after": 86400, "account_free": 5}
+ELSEWHERE = {"address": "192.0.2.1", "network": "192.0.2.0/24", "known_for_days": 90}
+AT_HOME = {"address": "198.51.100.1", "network": crowd.HOME, "known_for_days": 90}
 FAMILY = {"family_hash": hash_of(f"family{FAN}")}
 
 # By the name of the statement, and what is special about the values. The pages counted here are one for each level of
@@ -84,10 +87,21 @@ CASES = {
         "post_pkey post_by_user post_replies like_by_post user_pkey session_by_user",
         200,
     ),
-    "session.credentials": Case({"login": f"user{FAN}"}, "user_username_key user_email_key", 10),
+    "session.credentials": Case(
+        {"login": f"user{FAN}", **ELSEWHERE, **GUESSED, "address_free": 50},
+        "user_username_key user_email_key device_pkey attempt_pkey attempt_by_last_at",
+        100,
+    ),
+    "session.credentials, at home": Case(
+        {"login": f"user{FAN}", **AT_HOME, **GUESSED, "address_free": 50},
+        "user_username_key user_email_key device_pkey attempt_pkey attempt_by_last_at",
+        50,
+    ),
     "session.upgrade_hash": Case({"user_id": FAN, **HASHES}, "user_pkey", 50),
     "session.start": Case(
-        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "expires_at": LATER, **DEVICE}, "user_pkey session_by_user", 50
+        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "expires_at": LATER, **DEVICE, **ELSEWHERE, "known_here": False},
+        "user_pkey session_by_user device_pkey device_by_last_seen attempt_pkey",
+        100,
     ),
     "session.refresh": Case(
         {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "expires_at": LATER},
@@ -135,12 +149,12 @@ CASES = {
         {**by(FAN), **PAGE, "q": "user"}, f"user_username_search user_name_search user_pkey {OF_USERS}", 500, grows=True
     ),
     "user.change": Case({**by(FAN), "changes": '{"bio": "x"}'}, f"user_pkey {OF_USERS}", 50),
-    "user.password_hash": Case(by(FAN), "user_pkey session_by_user", 10),
-    "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user", 50),
+    "user.proof": Case({**by(FAN), **GUESSED}, "user_pkey session_by_user attempt_pkey attempt_by_last_at", 50),
+    "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user device_pkey attempt_pkey", 100),
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
         "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
-        "social_followers social_following link_pkey",
+        "social_followers social_following link_pkey device_pkey",
         300,
     ),
     "user.set_password": Case(

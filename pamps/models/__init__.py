@@ -1,8 +1,10 @@
 """The tables, and the shapes of requests and answers: a file for each noun."""
 
+from pamps.models.attempt import Attempt
+from pamps.models.device import Device
 from pamps.models.mail import Link
 from pamps.models.post import Like, Post
 from pamps.models.session import Session
 from pamps.models.user import Social, User
 
-__all__ = ["Like", "Link", "Post", "Session", "Social", "User"]
+__all__ = ["Attempt", "Device", "Like", "Link", "Post", "Session", "Social", "User"]

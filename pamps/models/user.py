@@ -23,6 +23,7 @@ from pamps.models.shape import (
 )
 
 if TYPE_CHECKING:
+    from pamps.models.device import Device
     from pamps.models.post import Like, Post
     from pamps.models.session import Session
 
@@ -61,6 +62,7 @@ class User(SQLModel, table=True):
     posts: list["Post"] = related("user")
     likes: list["Like"] = related("user")
     sessions: list["Session"] = related("user")
+    devices: list["Device"] = related("user")
     following: list["Social"] = related("follower", foreign_keys="Social.follower_id")
     followers: list["Social"] = related("followed", foreign_keys="Social.followed_id")
 

@@ -7,10 +7,14 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     bindparam,
+    case,
     delete,
     func,
+    literal_column,
+    null,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -19,11 +23,22 @@ from pamps.db import Statement
 from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
 from pamps.models.user import users
+from pamps.queries.attempt import (
+    ACCOUNT_FREE,
+    ADDRESS_FREE,
+    KNOWN_HERE,
+    LOGIN,
+    by_address,
+    by_device,
+    by_login,
+    forgiven,
+    guess,
+)
+from pamps.queries.device import forgotten, known_here, seen
 from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, sign_in, signed_in
 
 ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
-LOGIN = bindparam("login", type_=Text)
 SEEN = bindparam("seen", type_=Text)
 EXPIRES = bindparam("expires_at", type_=DateTime(timezone=True))
 FAMILY = bindparam("family_hash", type_=LargeBinary)
@@ -44,9 +59,28 @@ def session_json(session: FromClause) -> Column:
     )
 
 
-# A username has no @ in it and an email has one, so no login can mean two people.
+# A username has no @ in it and an email has one, so no login can mean two people. There is a row for nobody as well:
+# guesses are counted whether there is such a user or not. Those at a user's two names are counted apart: together, they
+# would tell whose an email is.
+whoever = (
+    select(users.c.id, users.c.password_hash)
+    .where(or_(same(users.c.username, LOGIN), same(users.c.email, LOGIN)))
+    .subquery("whoever")
+)
+signing_in = (
+    select(whoever, known_here(whoever.c.id).label("known_here"))
+    .select_from(select(literal_column("1")).subquery("somebody").outerjoin(whoever, true()))
+    .cte("signing_in")
+    .prefix_with("MATERIALIZED")
+)
 credentials = Statement(
-    select(users.c.id, users.c.password_hash).where(or_(same(users.c.username, LOGIN), same(users.c.email, LOGIN)))
+    select(
+        signing_in,
+        case(
+            (signing_in.c.known_here, guess((by_device(signing_in.c.id), ACCOUNT_FREE))),
+            else_=guess((by_login(), ACCOUNT_FREE), (by_address(), ADDRESS_FREE)),
+        ).label("wait"),
+    )
 )
 
 upgrade_hash = Statement(
@@ -64,7 +98,7 @@ swept = (
     .returning(sessions.c.id)
     .cte("swept")
 )
-start = Statement(
+started = (
     insert(sessions)
     .from_select(
         ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
@@ -72,8 +106,16 @@ start = Statement(
         .where(users.c.id == USER, users.c.password_hash == SEEN)
         .with_for_update(read=True),
     )
-    .returning(sessions.c.id)
-    .add_cte(swept)
+    .returning(sessions.c.id, sessions.c.user_id)
+    .cte("started")
+)
+# `known_here` is what `credentials` said: by which keys the guess was counted that now turns out to be none.
+start = Statement(
+    select(
+        started.c.id,
+        (~known_here(started.c.user_id)).label("new_device"),
+        forgiven(started.c.user_id, partly=case((KNOWN_HERE, null()), else_=by_address())),
+    ).add_cte(swept, seen(started), forgotten(USER))
 )
 
 # The row is locked first: of two who bring the same token at once, one gets new tokens, and the other has brought a

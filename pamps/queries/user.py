@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from pamps.db import Statement
 from pamps.errors import UserNotFound
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
+from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
 from pamps.queries.sql import (
     FALSE,
     SESSION,
@@ -132,8 +133,11 @@ changed = (
 )
 change = Statement(select(me_json(changed).label("body")))
 
-password_hash = Statement(
-    select(users.c.password_hash).where(users.c.id == VIEWER, signed_in()),
+# What guesses at one's own password are held against.
+proof = Statement(
+    select(users.c.password_hash, guess((by_session(SESSION), ACCOUNT_FREE)).label("wait")).where(
+        users.c.id == VIEWER, signed_in()
+    )
 )
 
 # Guarded by the hash that was verified: whoever changes a password at the same time makes this one find nothing.
@@ -145,7 +149,9 @@ changed_password = (
     .returning(users.c.id)
     .cte("changed_password")
 )
-change_password = Statement(select(func.end_sessions(changed_password.c.id, SESSION)))
+change_password = Statement(
+    select(func.end_sessions(changed_password.c.id, SESSION), forgiven(changed_password.c.id, by_session(SESSION)))
+)
 
 # Patient: the posts of an account become tombstones or go, and its likes and follows go, however many they are.
 leave = Statement(

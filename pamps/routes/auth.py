@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pamps import errors
+from pamps.addresses import counted_address, home_network
 from pamps.config import Security
 from pamps.dependencies import Database, Passwords, Settings
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
@@ -36,7 +37,11 @@ class PasswordGrant(BaseModel):
     grant_type: str = Field("", description="`password`, or nothing.")
 
 
-@router.post("/token", response_model=Token, responses=raises(errors.WrongCredentials, errors.UnsupportedGrant))
+@router.post(
+    "/token",
+    response_model=Token,
+    responses=raises(errors.WrongCredentials, errors.TooManyAttempts, errors.UnsupportedGrant),
+)
 async def sign_in(
     request: Request, form: Annotated[PasswordGrant, Form()], db: Database, passwords: Passwords, settings: Settings
 ) -> Response:
@@ -45,8 +50,18 @@ async def sign_in(
         raise errors.UnsupportedGrant()
     if "\0" in form.username:
         raise errors.WrongCredentials()
-    found = await db.row(sessions.credentials, login=as_stored(form.username))
-    user_id, known = (found["id"], found["password_hash"]) if found else (None, None)
+    host = request.client.host if request.client else None
+    whence = {"address": counted_address(host), "network": home_network(host)}
+    found = await db.row(
+        sessions.credentials,
+        login=as_stored(form.username),
+        **whence,
+        **settings.guesses.model_dump(),
+    )
+    assert found is not None  # there is a row for nobody too
+    if found["wait"]:
+        raise errors.TooManyAttempts(found["wait"])
+    user_id, known = found["id"], found["password_hash"]
     if not await passwords.verify(form.password, known) or user_id is None or known is None:
         raise errors.WrongCredentials()
     if passwords.outdated(known):
@@ -60,9 +75,12 @@ async def sign_in(
         seen=known,
         expires_at=refresh_expiry(settings.security),
         user_agent=shown_user_agent(request),
-        ip=request.client.host if request.client else None,
+        ip=host,
         family_hash=token.family_hash,
         token_hash=token.token_hash,
+        **whence,
+        known_here=found["known_here"],
+        known_for_days=settings.guesses.known_for_days,
     )
     if session is None:  # while this one was checked, the password was changed, or another sign-in upgraded its hash
         return await sign_in(request, form, db, passwords, settings)

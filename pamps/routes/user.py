@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from pamps.auth import Owner, Viewer, Visitor
-from pamps.dependencies import Database, Passwords
+from pamps.dependencies import Database, Passwords, Settings
 from pamps.errors import (
     EmailTaken,
     SelfFollow,
@@ -14,7 +14,6 @@ from pamps.errors import (
     UsernameReserved,
     UsernameTaken,
     UserNotFound,
-    WrongPassword,
 )
 from pamps.models.post import PostResponse
 from pamps.models.session import SessionResponse
@@ -26,6 +25,7 @@ from pamps.queries import timeline as timelines
 from pamps.queries import user as users
 from pamps.routes import json
 from pamps.routes.parameters import IncludeReplies, SessionId, UserIdOrName, UsernameInPath
+from pamps.routes.proof import UNPROVEN, proven
 from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/user", tags=["user"], route_class=Route)
@@ -91,23 +91,23 @@ async def change(body: UserUpdate, viewer: Viewer, db: Database) -> Response:
     return json(await db.one(users.change, viewer, changes=body.model_dump_json(exclude_unset=True)))
 
 
-@router.put("/me/password/", status_code=204, response_model=None, responses=raises(WrongPassword))
-async def change_password(body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords) -> Response:
+@router.put("/me/password/", status_code=204, response_model=None, responses=raises(*UNPROVEN))
+async def change_password(
+    body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
+) -> Response:
     """Change my password; every other session of mine ends."""
-    known = (await db.one(users.password_hash, viewer))["password_hash"]
-    if not await passwords.verify(body.current_password, known):
-        raise WrongPassword()
+    known = await proven(body.current_password, viewer, db, passwords, settings)
     password_hash = await passwords.hash(body.new_password)
     await db.one(users.change_password, viewer, seen=known, password_hash=password_hash)
     return Response(status_code=204)
 
 
-@router.delete("/me/", status_code=204, response_model=None, responses=raises(WrongPassword))
-async def leave(body: AccountDeletion, viewer: Owner, db: Database, passwords: Passwords) -> Response:
+@router.delete("/me/", status_code=204, response_model=None, responses=raises(*UNPROVEN))
+async def leave(
+    body: AccountDeletion, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
+) -> Response:
     """Delete my account and all that it wrote."""
-    known = (await db.one(users.password_hash, viewer))["password_hash"]
-    if not await passwords.verify(body.password, known):
-        raise WrongPassword()
+    known = await proven(body.password, viewer, db, passwords, settings)
     await db.one(users.leave, viewer, seen=known)
     return Response(status_code=204)
 
