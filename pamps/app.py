@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import logs, openapi, problems, startup
+from pamps import idempotency, logs, openapi, problems, startup
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
@@ -23,7 +23,7 @@ from pamps.watching import Watching
 BETWEEN_REVIVALS = 1.0  # seconds
 # What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-TAKEN = ("Authorization", "Content-Type", "If-None-Match", "X-Request-ID")
+TAKEN = ("Authorization", "Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID")
 GIVEN = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID")
 
 
@@ -77,11 +77,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
             said = f"{error.detail} ({' '.join(cause.split())})"
             problems.log.warning("%s; serving anyway, and trying again with each request", said)
-        keeping_up = asyncio.create_task(keep_up(database, settings))
+        tasks = [asyncio.create_task(work(database, settings)) for work in (keep_up, idempotency.sweep)]
         try:
             yield
         finally:
-            keeping_up.cancel()
+            for task in tasks:
+                task.cancel()
             await database.close()
 
 

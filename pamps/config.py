@@ -149,6 +149,7 @@ class Server(Section):
     max_body_size: int = Field(ge=1024)
     shutdown_timeout: int = Field(ge=1, le=DAY)
     coalesce: bool
+    idempotency_hours: float = Field(gt=0, le=8760)
     cors_origins: Origins
     hsts_max_age: int = Field(ge=0, le=100 * 365 * DAY)
 

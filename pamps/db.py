@@ -19,6 +19,7 @@ from pamps.errors import PampsError
 from pamps.pool import Pool
 
 PATIENCE = 3600  # seconds
+IDLE = 10_000  # milliseconds that a transaction may do nothing: its process stands still, and its locks are in the way
 TRIES = 3  # of a statement that collides with others
 CLOSING = 3  # seconds; requests have had theirs, server.shutdown_timeout, before
 # What asyncpg (connect_utils.py) or the server, for `options`, makes of what stands after the ? of a uri. Anything else
@@ -55,13 +56,21 @@ class Statement:
     The columns of its row have fixed meanings: `body` is the JSON to answer with, null where there is nothing to show
     (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
     A `patient` one may take longer than `db.statement_timeout`, because what it touches grows with what there is.
+    An `aside` one stands, whatever becomes of the request: it is in no transaction with what follows.
     """
 
-    def __init__(self, query: Executable, missing: type[PampsError] = errors.NotFound, patient: bool = False):
+    def __init__(
+        self,
+        query: Executable,
+        missing: type[PampsError] = errors.NotFound,
+        patient: bool = False,
+        aside: bool = False,
+    ):
         compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
         self.sql = str(compiled)
         self.missing = missing
         self.patient = patient
+        self.aside = aside
         self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.names = frozenset(self.order)
 
@@ -87,6 +96,8 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "social_follower_id_fkey": errors.SessionEnded,
     "like_user_id_fkey": errors.SessionEnded,
     "post_user_id_fkey": errors.SessionEnded,
+    "idempotency_key_user_id_fkey": errors.SessionEnded,
+    "idempotency_key_pkey": errors.IdempotencyKeyInUse,
 }
 
 BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
@@ -102,6 +113,7 @@ UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.PostgresSystemError,  # the server's own I/O failed
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we stood still, and held up others
 )
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 BUSY = (
@@ -126,7 +138,30 @@ def meaning(error: Exception) -> PampsError | None:
     return None
 
 
-class Database:
+class Runner:
+    """What runs statements: each by itself, as `Database` does, or several in a transaction (idempotency.py)."""
+
+    async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
+        """The first row of a statement, or None."""
+        raise NotImplementedError
+
+    async def one(self, statement: Statement, viewer: Claimed | None = None, **params: Any) -> asyncpg.Record:
+        """The row of a statement that verifies the viewer's session.
+
+        Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
+        """
+        params["viewer"], params["session"], params["proof"] = viewer[:3] if viewer else NOBODY
+        row = await self.row(statement, **params)
+        if row is None:
+            raise errors.SessionEnded()
+        if refused := row.get("refused"):
+            raise BY_CODE[refused]()
+        if row.get("body", "") is None:
+            raise statement.missing()
+        return row
+
+
+class Database(Runner):
     """A pool of connections to one database, opened when first needed and again after the database was away."""
 
     def __init__(self, uri: str, settings: Db):
@@ -162,6 +197,7 @@ class Database:
                 "application_name": "pamps",
                 "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
                 "lock_timeout": str(int(self.settings.lock_timeout * 1000)),
+                "idle_in_transaction_session_timeout": str(IDLE),
                 **PLANNING,
             },
         )
@@ -191,25 +227,16 @@ class Database:
                         raise
 
     async def patiently(self, pool: Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
-        """The first row of a statement whose work may take long; waiting for somebody's lock may not."""
+        """The first row of a statement whose work may take long, in a transaction of its own."""
         async with pool.acquire() as connection, connection.transaction():
-            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
-            return await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
+            return await patiently(connection, sql, arguments)
 
-    async def one(self, statement: Statement, viewer: Claimed | None = None, **params: Any) -> asyncpg.Record:
-        """The row of a statement that verifies the viewer's session.
 
-        Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
-        """
-        params["viewer"], params["session"], params["proof"] = viewer[:3] if viewer else NOBODY
-        row = await self.row(statement, **params)
-        if row is None:
-            raise errors.SessionEnded()
-        if refused := row.get("refused"):
-            raise BY_CODE[refused]()
-        if row.get("body", "") is None:
-            raise statement.missing()
-        return row
+async def patiently(connection: Any, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
+    """The first row of a statement whose work may take long, in a transaction; waiting for somebody's lock may not."""
+    await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
+    row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
+    return row
 
 
 class Meanings:

@@ -7,9 +7,9 @@ from fastapi import Depends, Request
 from pamps import config, db, security
 
 
-async def database(request: Request) -> db.Database:
-    """The pool of this process."""
-    found: db.Database = request.app.state.database
+async def database(request: Request) -> db.Runner:
+    """The pool of this process; for a request with an Idempotency-Key, what idempotency.py has put before it."""
+    found: db.Runner = request.scope.get("database") or request.app.state.database
     return found
 
 
@@ -25,6 +25,6 @@ async def passwords(request: Request) -> security.Passwords:
     return found
 
 
-Database = Annotated[db.Database, Depends(database)]
+Database = Annotated[db.Runner, Depends(database)]
 Settings = Annotated[config.Settings, Depends(settings)]
 Passwords = Annotated[security.Passwords, Depends(passwords)]

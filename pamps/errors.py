@@ -61,6 +61,12 @@ class UnsupportedGrant(PampsError):
     title = "The only grant type here is password"
 
 
+class MalformedIdempotencyKey(PampsError):
+    status = 400
+    code = "malformed-idempotency-key"
+    title = "The Idempotency-Key can't be read"
+
+
 # 401
 
 
@@ -189,6 +195,12 @@ class SelfFollow(Conflict):
     title = "You can't follow yourself"
 
 
+class IdempotencyKeyInUse(Conflict):
+    code = "idempotency-key-in-use"
+    title = "A request with this Idempotency-Key is just being answered"
+    headers: ClassVar = {"Retry-After": "1"}
+
+
 # 413, 415, 422
 
 
@@ -208,6 +220,12 @@ class InvalidRequest(PampsError):
     status = 422
     code = "invalid-request"
     title = "The request is not valid"
+
+
+class IdempotencyKeyReused(PampsError):
+    status = 422
+    code = "idempotency-key-reused"
+    title = "This Idempotency-Key came with another request before"
 
 
 # 429

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pamps import errors, injection
+from pamps import errors, idempotency, injection
 from pamps.auth import moderator, owner, scope_of, viewer, visitor
 from pamps.dependencies import database
 from pamps.errors import PampsError
@@ -35,6 +35,7 @@ class Route(APIRoute):
 
     - Its path answers with and without the trailing slash, without a redirect; a GET route answers HEAD too.
     - A body that is too large or of another media type is refused before it is read.
+    - A POST may be sent again, with an Idempotency-Key.
     - GET answers carry an ETag and honour If-None-Match; what depends on the viewer says so to caches.
     - The OpenAPI document lists the errors that it can answer: those that `responses=raises(...)` names, and those that
       follow from its parameters.
@@ -57,6 +58,14 @@ class Route(APIRoute):
             self.app = answering(self.in_our_way(handler))
         if visitor in calls and viewer not in calls:  # FastAPI takes every security scheme for required
             self.openapi_extra = {"security": [{}], **(self.openapi_extra or {})}
+        if self.repeatable:
+            self.openapi_extra = {"parameters": [idempotency.PARAMETER], **(self.openapi_extra or {})}
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it takes an Idempotency-Key."""
+        posts = "POST" in (self.methods or ()) and database in called(self.dependant)
+        return posts and self.path not in idempotency.LEFT_OUT
 
     def answers(self, kept: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
         """The documented answers that are no errors, with those that follow from what all our routes do."""
@@ -82,6 +91,8 @@ class Route(APIRoute):
             found += [errors.InvalidRequest]
         if calls & {viewer, moderator, owner}:
             found += [errors.NotSignedIn]
+        if self.repeatable:
+            found += idempotency.RAISED
         if calls & CLAIMING:
             found += [errors.InvalidToken, errors.TokenExpired, errors.SessionEnded]
             found += [errors.SignInNeeded if owner in calls else errors.InsufficientScope]
@@ -94,7 +105,7 @@ class Route(APIRoute):
         """What all our routes do around an answer."""
         if "GET" in (self.methods or ()):
             return cached(answer, personal=bool(CLAIMING & called(self.dependant)))
-        return with_body(answer, self.media_type())
+        return with_body(idempotency.repeatable(answer) if self.repeatable else answer, self.media_type())
 
     def media_type(self) -> re.Pattern[str] | None:
         """What its body must be; None where it takes no body, or reads it itself."""

@@ -82,6 +82,14 @@ ATTEMPT = """
 INSERT INTO attempt (key, failures, last_at)
 SELECT attempt_key('login', 'user' || n), 3, now() - n * interval '1 second' FROM generate_series(1, %(users)s) AS n
 """
+# Of everybody a kept answer; those of a hundred are old.
+KEPT_ANSWER = """
+INSERT INTO idempotency_key (id, user_id, created_at, fingerprint, status, headers, answer)
+SELECT sha256(('key' || n)::bytea), n,
+    now() - CASE WHEN n %% 10 = 1 AND n <= 1000 THEN 48 ELSE 1 END * interval '1 hour',
+    sha256('x'), 201, '{"content-type": "application/json"}', repeat('x', 200)::bytea
+FROM generate_series(1, %(users)s) AS n
+"""
 # The one counter that a statement goes by.
 FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
@@ -95,7 +103,7 @@ def gather(uri: str, size: int) -> None:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, FOLLOWING):
+        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, KEPT_ANSWER, FOLLOWING):
             cursor.execute(step, numbers)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine, inspect, text
 
-NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer")
+NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer", "idempotency_key")
 
 
 def tables(engine: Engine) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from pamps import db, errors, startup
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
+from pamps.idempotency import Asked
 from pamps.models.problem import Problem
 from pamps.models.shape import RULES
 from tests.api import Api, Signed, problem
@@ -30,7 +31,10 @@ KINDS: set[type[PampsError]] = {
 
 
 class Scene(NamedTuple):
-    """ada, who asks, is user 1 in session 1, and has a personal token to read; bob is user 2, post 1 is his."""
+    """ada, who asks, is user 1 in session 1, and has a personal token to read; bob is user 2, post 1 is his.
+
+    She likes it, by the key "used".
+    """
 
     api: Api
     ada: Signed
@@ -54,7 +58,12 @@ def scene(api: Api, world: World, settings: Settings, engine: Engine, new_databa
     ada, bob = world.user("ada"), world.user("bob")
     world.post(by=bob)
     signed_in, reader = api.as_(world.sign_in(ada)[0]), api.as_(world.personal_token(ada, ["read"]))
+    assert with_key(signed_in, "used").status_code == 201
     return Scene(api, signed_in, reader, settings, engine, new_database)
+
+
+def with_key(who: Signed, key: str, post: int = 1) -> Response:
+    return who.post(f"/post/{post}/like/", headers={"Idempotency-Key": key})
 
 
 def unavailable(scene: Scene) -> Response:
@@ -98,6 +107,13 @@ def too_large(scene: Scene) -> Response:
     return scene.ada.post("/post/", json={"text": "x" * 1_000_000})
 
 
+def in_use(scene: Scene) -> Response:
+    with scene.engine.begin() as connection:
+        claim = text("SELECT held FROM claim_idempotency_key(:key, '1 day')")
+        assert connection.scalar(claim, {"key": Asked(b"running", b"").id(1)})
+        return with_key(scene.ada, "running")
+
+
 PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     PampsError: a_mistake_of_ours,
     errors.MalformedBody: lambda scene: scene.ada.post(
@@ -128,6 +144,9 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.BodyTooLarge: too_large,
     errors.UnsupportedMediaType: lambda scene: scene.ada.post("/post/", data={"text": "x"}),
     errors.InvalidRequest: lambda scene: scene.ada.post("/post/", json={"text": ""}),
+    errors.MalformedIdempotencyKey: lambda scene: with_key(scene.ada, '"'),
+    errors.IdempotencyKeyInUse: in_use,
+    errors.IdempotencyKeyReused: lambda scene: with_key(scene.ada, "used", post=2),
     errors.TooManyAttempts: after_too_many,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,

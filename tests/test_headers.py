@@ -62,14 +62,18 @@ def test_no_page_from_elsewhere_may_use_the_api_unless_it_is_told(api: Api) -> N
 
 
 def test_an_origin_that_is_let_in_may_ask_send_and_read(open_to_app: Api) -> None:
-    headers = {**PREFLIGHT, "Access-Control-Request-Headers": "authorization,content-type,if-none-match"}
+    headers = {
+        **PREFLIGHT,
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,if-none-match",
+    }
     answer = open_to_app.request("OPTIONS", "/post/", headers=headers)
     assert answer.status_code == 200
     assert allowed(answer.headers) == {
         "access-control-allow-origin": APP,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
         "access-control-allow-headers": (
-            "Accept, Accept-Language, Authorization, Content-Language, Content-Type, If-None-Match, X-Request-ID"
+            "Accept, Accept-Language, Authorization, Content-Language, Content-Type, Idempotency-Key, If-None-Match, "
+            "X-Request-ID"
         ),
         "access-control-max-age": "600",
     }

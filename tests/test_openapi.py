@@ -37,20 +37,20 @@ OPERATIONS = {
     "PATCH /user/me/": "200 400 401 403 409 413 415 422 503",
     "PUT /user/me/password/": "204 400 401 403 413 415 422 429 503",
     "DELETE /user/me/": "204 400 401 403 413 415 422 429 503",
-    "POST /user/follow/{id}/": "200 201 401 403 404 409 413 422 503",
+    "POST /user/follow/{id}/": "200 201 400 401 403 404 409 413 422 503",
     "DELETE /user/follow/{id}/": "200 401 403 404 413 422 503",
     "GET /user/{username}/followers/": "200 304 401 403 404 422 503",
     "GET /user/{username}/following/": "200 304 401 403 404 422 503",
     "GET /user/timeline/": "200 304 401 403 422 503",
     "GET /post/": "200 304 401 403 422 503",
-    "POST /post/": "201 400 401 403 404 413 415 422 503",
+    "POST /post/": "201 400 401 403 404 409 413 415 422 503",
     "GET /post/{id}/": "200 304 401 403 404 422 503",
     "GET /post/{id}/replies/": "200 304 401 403 404 422 503",
     "GET /post/{id}/thread/": "200 304 401 403 404 422 503",
     "PATCH /post/{id}/": "200 400 401 403 404 413 415 422 503",
     "DELETE /post/{id}/": "204 401 403 404 413 422 503",
     "GET /post/user/{username}/": "200 304 401 403 404 422 503",
-    "POST /post/{id}/like/": "200 201 401 403 404 413 422 503",
+    "POST /post/{id}/like/": "200 201 400 401 403 404 409 413 422 503",
     "DELETE /post/{id}/like/": "200 401 403 404 413 422 503",
     "GET /post/{id}/likes/": "200 304 401 403 404 422 503",
     "GET /post/likes/{username}/": "200 304 401 403 404 422 503",
@@ -197,6 +197,8 @@ def test_headers_that_matter_are_in_the_document(operations: dict[str, Any]) -> 
         assert headers.get("201", set()) == ({"Location"} if name in MAKE else set())
         assert headers.get("401", {"WWW-Authenticate"}) == {"WWW-Authenticate"}
         assert headers.get("503", {"Retry-After"}) == {"Retry-After"}
+        in_use = "idempotency-key-in-use" in operation["responses"].get("409", {}).get("description", "")
+        assert headers.get("409", set()) == ({"Retry-After"} if in_use else set())
 
 
 def test_the_service_shows_the_document_it_is_held_against(running: Api, document: Document) -> None:

@@ -5,7 +5,7 @@ The crowd is small, so the planner is told to avoid whole tables, as it does by 
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ GUESSED = {"first_delay": 1, "longest_delay": 900, "forgotten_after": 86400, "ac
 ELSEWHERE = {"address": "192.0.2.1", "network": "192.0.2.0/24", "known_for_days": 90}
 AT_HOME = {"address": "198.51.100.1", "network": crowd.HOME, "known_for_days": 90}
 FAMILY = {"family_hash": hash_of(f"family{FAN}")}
+KEPT = {"fingerprint": b"x", "status": 201, "headers": "{}", "answer": b"x"}
 
 # By the name of the statement, and what is special about the values. The pages counted here are one for each level of
 # an index and one for the row, so most of a list's are for the author and the viewer's like of each of its 20 posts.
@@ -62,6 +63,13 @@ OF_POSTS = "user_pkey like_pkey session_by_user"  # their authors, the viewer's 
 OF_USERS = "social_pkey session_by_user"
 CASES = {
     "health.revision": Case({}, "alembic_version_pkc", 10),
+    "idempotency.claim": Case(
+        {**by(FAN), "key": hash_of(f"key{FAN}"), "kept": timedelta(hours=24)},
+        "idempotency_key_pkey session_by_user",
+        20,
+    ),
+    "idempotency.keep": Case({**KEPT, "key": b"new", "owner": FAN}, "user_pkey", 50),
+    "idempotency.sweep": Case({"kept": timedelta(hours=24)}, "idempotency_key_by_age idempotency_key_pkey", 700),
     "like.like": Case({**by(NEWCOMER), "id": ALONE}, f"post_pkey {OF_POSTS}", 100),
     "like.unlike": Case({**by(EVERYWHERE), "id": HOT}, f"post_pkey {OF_POSTS}", 100),
     "like.liked_by": Case({**by(FAN), **DATED, "id": HOT}, "like_by_post post_pkey user_pkey session_by_user", 100),
@@ -154,7 +162,7 @@ CASES = {
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
         "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
-        "social_followers social_following link_pkey device_pkey",
+        "social_followers social_following link_pkey device_pkey idempotency_key_by_user",
         300,
     ),
     "user.set_password": Case(

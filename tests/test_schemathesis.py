@@ -4,8 +4,10 @@ Every check of schemathesis is on. Operation by operation, and then in chains: w
 Without `--slow` it sends the same each time; with it, ten times as much, and new.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -18,11 +20,20 @@ from schemathesis.specs.openapi.checks import use_after_free
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.models import User
+from pamps.models.shape import IDEMPOTENCY_KEY
 from tests.factories import World
 
 # What format: email can't say: that .test and the like, which no mail reaches, are refused.
 emails = st.from_regex(r"[A-Za-z0-9_+-]{1,20}@[a-z0-9]{1,20}\.(com|org|dev)", fullmatch=True)
 schemathesis.openapi.format("email", emails)
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Case[Any], options: dict[str, Any]) -> None:
+    """A key that is well-formed is a new one: that one key goes with one request alone the document can't say."""
+    if case.headers and re.fullmatch(IDEMPOTENCY_KEY, case.headers.get("Idempotency-Key", "")):
+        case.headers["Idempotency-Key"] = str(uuid4())
+
 
 bounded = hypothesis.settings(
     max_examples=hypothesis.settings().max_examples // 10,

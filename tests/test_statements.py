@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("user_agent", "ip", "address", "network"), "x"),
     **dict.fromkeys(("account_free", "address_free", "first_delay", "longest_delay", "forgotten_after"), 9),
     **{"known_for_days": 9, "known_here": False},
+    **dict.fromkeys(("key", "fingerprint", "answer"), b"x"),
+    **{"owner": 7, "status": 201, "headers": "{}", "kept": timedelta(hours=24)},
     "changes": "{}",
 }
 

@@ -29,6 +29,8 @@ WEB_ADDRESS = r"^https?://[^\x00-\x20]+$"
 # 2286 have sixteen digits in microseconds.
 ID_CURSOR = r"^[0-9]{1,16}$"
 DATED_CURSOR = r"^[0-9]{1,16}-[0-9]{1,16}$"
+# A string as RFC 9651 writes it in a header (section 3.3.3), or without the quotes what does not need them.
+IDEMPOTENCY_KEY = r"""^("((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([A-Za-z0-9._~:/+=@-]{1,255}))$"""
 
 A_USERNAME = "2 to 30 of a-z, A-Z, 0-9, '_', '.' and '-', begin with a letter or digit, not be all digits"
 # Where a pattern is broken, what it asks for says more than the pattern.
@@ -40,6 +42,7 @@ RULES = {
     WEB_ADDRESS: "Should be the address of a picture, http://... or https://...",
     ID_CURSOR: "Should be the cursor in a Link header of this list",
     DATED_CURSOR: "Should be the cursor in a Link header of this list",
+    IDEMPOTENCY_KEY: "Should be 1 to 255 characters of ASCII in quotes, or of letters, digits and ._~:/+=@- without",
 }
 
 

@@ -1,7 +1,7 @@
 """Proof that whoever holds a token is who it was given to: the password once more."""
 
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db import Runner
 from pamps.errors import TooManyAttempts, WrongPassword
 from pamps.queries import user as users
 from pamps.security import Claim, Passwords
@@ -9,7 +9,7 @@ from pamps.security import Claim, Passwords
 UNPROVEN = (WrongPassword, TooManyAttempts)
 
 
-async def proven(password: str, viewer: Claim, db: Database, passwords: Passwords, settings: Settings) -> str:
+async def proven(password: str, viewer: Claim, db: Runner, passwords: Passwords, settings: Settings) -> str:
     """The hash that a viewer's password was found to be right by. Counts a guess, and raises UNPROVEN."""
     found = await db.one(users.proof, viewer, **settings.guesses.delays)
     if found["wait"]:
