@@ -14,8 +14,10 @@ from pamps import idempotency, logs, openapi, problems, startup
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
+from pamps.directory import Directory
 from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
+from pamps.problems import Problems
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
 from pamps.watching import Watching
@@ -39,7 +41,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)
-    problems.install(app)
     if settings.server.coalesce:
         app.add_middleware(Coalescing)
 
@@ -57,7 +58,10 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         settings: Settings = self.state.settings
         server = settings.server
-        app = super().build_middleware_stack()
+        app: ASGIApp = Directory(self.routes, self.router)
+        for middleware, args, options in reversed(self.user_middleware):
+            app = middleware(app, *args, **options)
+        app = Problems(app)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)

@@ -14,7 +14,7 @@ HEADERS = frozenset(
 )
 
 Key = tuple[Any, ...]
-Answer = tuple[Scope, list[Message]]
+Answer = list[Message]
 Waiting = list[tuple[Scope, Context, asyncio.Future[Answer]]]
 
 
@@ -46,11 +46,7 @@ class Coalescing:
         else:
             answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             waiting.append((scope, copy_context(), answer))
-            ran, messages = await answer
-            for name in FOUND_OUT:
-                if name in ran:
-                    scope[name] = ran[name]
-            for message in messages:
+            for message in await answer:
                 await send({**message})  # what is around us may add to it for this request alone
 
     def begin_next(self, key: Key) -> None:
@@ -65,10 +61,10 @@ class Coalescing:
     async def run(self, key: Key, waiting: Waiting) -> None:
         """One run of the application for several requests. What it raises, each of them raises."""
         scope = waiting[0][0]
-        messages: list[Message] = []
+        answer: Answer = []
 
         async def record(message: Message) -> None:
-            messages.append(message)
+            answer.append(message)
 
         answers = [future for *_, future in waiting]
         try:
@@ -80,9 +76,11 @@ class Coalescing:
         else:
             for future in answers:
                 if not future.done():  # it is when its client has gone
-                    future.set_result((scope, messages))
+                    future.set_result(answer)
         finally:
-            for future in answers:
+            found_out = {name: scope[name] for name in FOUND_OUT if name in scope}
+            for other, _, future in waiting:
+                other.update(found_out)
                 future.cancel()  # nothing where it is done; this run was cancelled where it is not
             self.begin_next(key)
 

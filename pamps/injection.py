@@ -58,7 +58,11 @@ class Parameter:
         if self.place == "body":
             found, place = body, ("body",)
         else:
-            found = (request.path_params if self.place == "path" else request.query_params).get(self.alias, ABSENT)
+            found = ABSENT
+            if self.place == "path":
+                found = request.path_params.get(self.alias, ABSENT)
+            elif request.scope["query_string"]:
+                found = request.query_params.get(self.alias, ABSENT)
             place = (self.place, self.alias)
         if found is not ABSENT:
             return self.field.validate(found, {}, loc=place)
@@ -93,7 +97,7 @@ def handler(dependant: Dependant) -> Handler | None:
             arguments = {name: results[index] for name, index in step.earlier}
             if step.request:
                 arguments[step.request] = request
-            fit = not any(value is UNFIT for value in arguments.values()) and not (wrong and step is plan[-1])
+            fit = not wrong or (step is not plan[-1] and not any(value is UNFIT for value in arguments.values()))
             for parameter in step.parameters:
                 arguments[parameter.name], errors = parameter.value(request, body)
                 if errors:

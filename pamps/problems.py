@@ -3,12 +3,12 @@
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pamps import errors
 from pamps.errors import PampsError
@@ -60,14 +60,14 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
     return ProblemResponse(error, body.body(), sent)
 
 
-async def refused(request: Request, error: Exception) -> JSONResponse:
+def refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PampsError)
     if error.status >= 500:
         log.warning("%s: %s", error.code, said(error.__cause__) if error.__cause__ else error.detail)
     return problem(error)
 
 
-async def invalid(request: Request, error: Exception) -> JSONResponse:
+def invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if found[0]["type"] == "json_invalid":
@@ -83,7 +83,7 @@ def sentence(found: Any) -> str:
     return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {in_words(one)}" for one in found)
 
 
-async def http(request: Request, error: Exception) -> JSONResponse:
+def http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = BY_STATUS.get(error.status_code, PampsError)
     return problem(kind(), headers={"Allow": allowed(request)} if kind is errors.MethodNotAllowed else error.headers)
@@ -98,13 +98,27 @@ def allowed(request: Request) -> str:
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
-async def unexpected(request: Request, error: Exception) -> JSONResponse:
-    return problem(PampsError())
+ANSWERS = ((PampsError, refused), (RequestValidationError, invalid), (HTTPException, http))
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of an app be answered from here."""
-    app.add_exception_handler(PampsError, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+class Problems:
+    """ASGI middleware: what is raised inside is answered from here. What nobody expected is raised on, to be logged.
+
+    Instead of Starlette's and FastAPI's own, five around each request, most of which wrap each message of an answer.
+    In the middle of an answer another one can't begin: the server refuses it, and ends the connection.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            answer = next((answer for kind, answer in ANSWERS if isinstance(error, kind)), None)
+            response = answer(Request(scope), error) if answer else problem(PampsError())
+            await response(scope, receive, send)
+            if answer is None:
+                raise

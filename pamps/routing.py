@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.routing import Match
@@ -56,6 +57,8 @@ class Route(APIRoute):
         self.beginning = path.split("{")[0].rstrip("/")
         if handler := injection.handler(self.dependant):
             self.app = answering(self.in_our_way(handler))
+        else:
+            self.app = AsyncExitStackMiddleware(self.app)  # where FastAPI leaves what it has opened
         if visitor in calls and viewer not in calls:  # FastAPI takes every security scheme for required
             self.openapi_extra = {"security": [{}], **(self.openapi_extra or {})}
         if self.repeatable:
