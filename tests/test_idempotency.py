@@ -1,51 +1,25 @@
 """A POST that is sent again with its Idempotency-Key: one write, and the same answer each time."""
 
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from pamps.config import Settings
-from pamps.idempotency import LEFT_OUT, Asked
+from pamps.idempotency import LEFT_OUT
 from pamps.models import User
-from pamps.queries import idempotency as keys
 from pamps.routing import Route
+from tests.again import NEW, count, key, same
 from tests.api import Api, Signed, problem
 from tests.document import OPERATIONS, Operation
-from tests.factories import PASSWORD, World
-from tests.statements import STATEMENTS
-from tests.tables import tables, unchanged
+from tests.factories import World
+from tests.tables import unchanged
 from tests.test_bodies import GOOD
-from tests.watched import Watched
 
-NEW = {"email": "new@example.com", "username": "new", "password": PASSWORD}
 TAKEN = [one for one in OPERATIONS if "Idempotency-Key" in one.parameters("header")]
 # What the clients that there are may send, and the same key in the form of the draft.
 SPELLINGS = [('"a1"', "a1"), (r'"a\"\\1"', r'"a\"\\1"'), ('"a.b_c~d:e/f+g=h@i-j"', "a.b_c~d:e/f+g=h@i-j")]
 MALFORMED = ["", '""', '"', "a b", "a,b", 'a"', '"a', '"a" "b"', "é", '"é"', '"\t"', '"a\\b"', "a;b", ":a:;", "a" * 256]
-
-
-def key(text: str | None = None) -> dict[str, str]:
-    """The headers with a key: a new one, unless one is named."""
-    return {"Idempotency-Key": text or f'"{uuid4()}"'}
-
-
-def same(first: Response, second: Response) -> bool:
-    """That two answers are one: in all that the service says, but for the id that each request has."""
-    headers = [
-        {name: value for name, value in one.headers.items() if name != "x-request-id"} for one in (first, second)
-    ]
-    return (first.status_code, first.content, headers[0]) == (second.status_code, second.content, headers[1])
-
-
-def count(engine: Engine, table: str) -> int:
-    with engine.connect() as connection:
-        return int(connection.scalar(text(f'SELECT count(*) FROM "{table}"')))
 
 
 @pytest.fixture
@@ -207,128 +181,3 @@ def test_a_refusal_is_not_kept(as_ada: Signed, world: World, ada: User, engine: 
             assert problem(as_ada.post("/post/", json=body, headers=headers)) == refused
     world.post(by=ada, id=2)
     assert as_ada.post("/post/", json={"text": "Hello!", "parent_id": 2}, headers=headers).status_code == 201
-
-
-# Whose key.
-
-
-def test_a_key_is_its_users_own(api: Api, as_ada: Signed, world: World, engine: Engine) -> None:
-    as_eve = api.as_(world.sign_in(world.user("eve"))[0])
-    headers = key()
-    answers = [who.post("/post/", json={"text": "Hello!"}, headers=headers) for who in (as_ada, as_eve)]
-    assert [answer.json()["user"]["username"] for answer in answers] == ["ada", "eve"]
-    assert problem(api.post("/post/", json={"text": "Hello!"}, headers=headers)) == (401, "not-signed-in")
-    assert count(engine, "post") == 3
-
-
-def test_a_key_serves_all_sessions_of_its_user(api: Api, as_ada: Signed, world: World, ada: User) -> None:
-    headers = key()
-    first = as_ada.post("/post/", json={"text": "Hello!"}, headers=headers)
-    elsewhere = api.as_(world.sign_in(ada)[0])
-    assert same(elsewhere.post("/post/", json={"text": "Hello!"}, headers=headers), first)
-
-
-def test_whoever_may_no_longer_ask_gets_no_answer_of_before(api: Api, world: World, ada: User, engine: Engine) -> None:
-    token, refresh = world.sign_in(ada)
-    headers = key()
-    publish = partial(api.as_(token).post, "/post/", json={"text": "Hello!"}, headers=headers)
-    assert publish().status_code == 201
-    assert api.post("/revoke_token", json={"token": refresh.text}).status_code == 200
-    with unchanged(engine):
-        assert problem(publish()) == (401, "session-ended")
-
-
-def test_with_the_account_go_its_answers(api: Api, as_ada: Signed, engine: Engine) -> None:
-    headers = key()
-    assert as_ada.post("/post/", json={"text": "Hello!"}, headers=headers).status_code == 201
-    assert as_ada.delete("/user/me/", json={"password": PASSWORD}).status_code == 204
-    assert problem(as_ada.post("/post/", json={"text": "Hello!"}, headers=headers)) == (401, "session-ended")
-    assert count(engine, "idempotency_key") == 0
-
-
-# Signing up, where nobody is signed in.
-
-
-@pytest.mark.parametrize("changed", [{"password": "another password"}, {"email": "x@example.com"}, {"name": "New"}])
-def test_who_guesses_a_key_of_a_sign_up_gets_nothing_by_it(api: Api, engine: Engine, changed: dict[str, str]) -> None:
-    headers = key()
-    first = api.post("/user/", json=NEW, headers=headers)
-    assert first.status_code == 201
-    with unchanged(engine):
-        assert problem(api.post("/user/", json={**NEW, **changed}, headers=headers)) == (422, "idempotency-key-reused")
-        assert same(api.post("/user/", json=NEW, headers=headers), first)
-        assert problem(api.post("/user/", json=NEW)) == (409, "username-taken")
-
-
-def test_nothing_that_is_kept_tells_a_key_or_a_password(api: Api, settings: Settings, engine: Engine) -> None:
-    """Even whoever has the secret can't try out passwords on it: they would need the key."""
-    body = api.post("/user/", json=NEW, headers=key('"the key"')).request.content
-    (kept,) = tables(engine)["idempotency_key"]
-    for told in ("the key", PASSWORD):
-        assert told not in kept
-        assert told.encode().hex() not in kept
-
-    def fingerprint(guessed: bytes) -> str:
-        return (
-            Asked(guessed, b"\0".join((guessed, b"/user", b"", body))).fingerprint(settings.security.secret_key).hex()
-        )
-
-    assert fingerprint(b"the key") in kept
-    assert fingerprint(b"a key") not in kept
-
-
-def test_no_connection_waits_while_a_password_is_hashed(
-    api: Api, world: World, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passwords = api.application.state.passwords
-    watched = Watched(passwords.context)
-    monkeypatch.setattr(passwords, "context", watched)
-    pool = api.application.state.database.pool
-    with ThreadPoolExecutor(1) as thread:
-        with watched.held_up():
-            answer = thread.submit(api.post, "/user/", json=NEW, headers=key())
-            watched.wait_for(1)
-            assert len(pool.idle) == pool.size
-        assert answer.result().status_code == 201
-
-
-def test_a_guess_at_a_password_counts_with_a_key_too() -> None:
-    """What a refusal takes back is what was written, and not that it was a guess."""
-    counting = {name: statement.aside for name, statement in STATEMENTS.items() if "count_guess(" in statement.sql}
-    assert counting.pop("session.credentials") is False  # of /token, which takes no key
-    assert set(counting.values()) == {True}
-
-
-# How long.
-
-
-def aged(engine: Engine, hours: float) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE idempotency_key SET created_at = created_at - :hours * interval '1 hour'"), {"hours": hours}
-        )
-
-
-def test_an_answer_is_kept_for_a_day(as_ada: Signed, engine: Engine) -> None:
-    headers = key()
-    publish = partial(as_ada.post, "/post/", json={"text": "Hello!"}, headers=headers)
-    first = publish()
-    aged(engine, 23.9)
-    assert same(publish(), first)
-    aged(engine, 0.2)
-    again = publish()
-    assert again.json()["id"] == first.json()["id"] + 1
-    assert same(publish(), again)
-    assert count(engine, "idempotency_key") == 1
-
-
-def test_what_is_old_is_thrown_away_and_nothing_else(api: Api, as_ada: Signed, engine: Engine) -> None:
-    database, kept = api.application.state.database, api.application.state.settings.server.idempotency_hours
-    assert api.portal
-    sweep = partial(api.portal.call, partial(database.row, keys.sweep, kept=timedelta(hours=kept)))
-    for _ in range(3):
-        assert as_ada.post("/post/1/like/", headers=key()).is_success
-    aged(engine, 24)
-    assert as_ada.post("/post/1/like/", headers=key()).is_success
-    assert [sweep()["count"] for _ in range(2)] == [3, 0]
-    assert count(engine, "idempotency_key") == 1
