@@ -237,9 +237,9 @@ class TooManyAttempts(PampsError):
     status = 429
     code = "too-many-attempts"
     title = "Too many wrong guesses; wait before the next"
-    headers: ClassVar = {"Retry-After": "1"}
+    headers: ClassVar = {"Retry-After": ""}
 
-    def __init__(self, wait: float = 1):
+    def __init__(self, wait: float):
         seconds = math.ceil(wait)
         super().__init__(f"{self.title} ({seconds} s)", {"Retry-After": str(seconds)})
 

@@ -100,11 +100,14 @@ def engine(uri: str) -> Iterator[Engine]:
 def settings(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The defaults, on the test database, with passwords that cost next to nothing."""
     found = load_settings(tmp_path_factory.mktemp("empty"))
+    # Delays that don't end while a test looks at them.
+    patient = {"first_delay": 100.0, "longest_delay": 6400.0}
     cheap = {"secret_key": SECRET, "argon2_memory": 8, "argon2_passes": 1}
     return found.model_copy(
         update={
             "env": "testing",
             "db": found.db.model_copy(update={"uri": uri}),
+            "guesses": found.guesses.model_copy(update=patient),
             "security": found.security.model_copy(update=cheap),
         }
     )

@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 from sqlmodel import Session as SqlSession
 
 from pamps.config import Settings
-from pamps.models import Like, Post, Session, Social, User
+from pamps.models import Device, Like, Post, Session, Social, User
 from pamps.models.session import SCOPES
 from pamps.security import Passwords, RefreshToken, new_personal_token, new_refresh_token, sign_access_token
 
 PASSWORD = "correct horse battery"
 
-Row = TypeVar("Row", User, Post, Like, Social, Session)
+Row = TypeVar("Row", User, Post, Like, Social, Session, Device)
 
 
 class World:
