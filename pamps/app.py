@@ -10,23 +10,25 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import idempotency, logs, openapi, problems, startup
+from pamps import idempotency, limits, logs, openapi, problems, startup
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
 from pamps.directory import Directory
 from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
+from pamps.limits import Limits
 from pamps.problems import Problems
 from pamps.routes import auth, docs, health, post, user
 from pamps.security import Passwords
+from pamps.tallies import keep_together
 from pamps.watching import Watching
 
 BETWEEN_REVIVALS = 1.0  # seconds
 # What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 TAKEN = ("Authorization", "Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID")
-GIVEN = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID")
+GIVEN = ("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -43,6 +45,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.append(docs.static)
     if settings.server.coalesce:
         app.add_middleware(Coalescing)
+    app.state.tallies = limits.tallies(settings.limits)
+    if app.state.tallies:
+        app.add_middleware(Limits, tallies=app.state.tallies)
 
     @cache
     def document() -> dict[str, Any]:
@@ -82,6 +87,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             said = f"{error.detail} ({' '.join(cause.split())})"
             problems.log.warning("%s; serving anyway, and trying again with each request", said)
         tasks = [asyncio.create_task(work(database, settings)) for work in (keep_up, idempotency.sweep)]
+        if app.state.tallies and settings.limits.shared:
+            tasks.append(asyncio.create_task(keep_together(app.state.tallies, database)))
         try:
             yield
         finally:

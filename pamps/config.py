@@ -154,6 +154,18 @@ class Server(Section):
     hsts_max_age: int = Field(ge=0, le=100 * 365 * DAY)
 
 
+Rate = Annotated[str, Field(pattern=r"^([1-9][0-9]*( ?/ ?| per )([1-9][0-9]* ?)?(second|minute|hour|day)s?)?$")]
+
+
+class Limits(Section):
+    sign_up: Rate
+    sign_in: Rate
+    write: Rate
+    read: Rate
+    search: Rate
+    shared: bool
+
+
 class Db(Section):
     uri: Uri
     embedded_dir: Annotated[str, AfterValidator(folder)]
@@ -257,6 +269,7 @@ class Settings(Section):
 
     env: Literal["development", "testing", "production"]
     server: Server
+    limits: Limits
     db: Db
     security: Security
     guesses: Guesses

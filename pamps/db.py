@@ -17,6 +17,7 @@ from pamps import errors
 from pamps.config import Db
 from pamps.errors import PampsError
 from pamps.pool import Pool
+from pamps.recent import Recent
 
 PATIENCE = 3600  # seconds
 IDLE = 10_000  # milliseconds that a transaction may do nothing: its process stands still, and its locks are in the way
@@ -36,6 +37,7 @@ PLANNING = {
 # Who asks, as security.Claim has it: the ids of a user and of a session, what proves a personal token, and the scopes.
 Claimed = tuple[int, int, bytes | None, frozenset[str]]
 NOBODY = (None, None, None)
+VOUCHED = 65_536  # sessions
 DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
@@ -139,7 +141,13 @@ def meaning(error: Exception) -> PampsError | None:
 
 
 class Runner:
-    """What runs statements: each by itself, as `Database` does, or several in a transaction (idempotency.py)."""
+    """What runs statements: each by itself, as `Database` does, or several in a transaction (idempotency.py).
+
+    `vouched` is whether a session was found alive, by the ids and the proof of a claim: noted of personal tokens, whose
+    text alone tells nothing, and of whatever has ended.
+    """
+
+    vouched: Recent[tuple[int | None, int | None, bytes | None], bool]
 
     async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
         """The first row of a statement, or None."""
@@ -150,10 +158,14 @@ class Runner:
 
         Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
         """
-        params["viewer"], params["session"], params["proof"] = viewer[:3] if viewer else NOBODY
+        asker = viewer[:3] if viewer else NOBODY
+        params["viewer"], params["session"], params["proof"] = asker
         row = await self.row(statement, **params)
         if row is None:
+            self.vouched[asker] = False
             raise errors.SessionEnded()
+        if asker[2] is not None:
+            self.vouched[asker] = True
         if refused := row.get("refused"):
             raise BY_CODE[refused]()
         if row.get("body", "") is None:
@@ -170,6 +182,7 @@ class Database(Runner):
         self.pool: Pool | None = None
         self.opening = asyncio.Lock()
         self.meanings = Meanings()
+        self.vouched = Recent(VOUCHED)
 
     async def open(self) -> Pool:
         """The pool. Raises DatabaseUnavailable, whatever keeps it from being opened."""

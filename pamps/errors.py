@@ -244,6 +244,18 @@ class TooManyAttempts(PampsError):
         super().__init__(f"{self.title} ({seconds} s)", {"Retry-After": str(seconds)})
 
 
+class TooManyRequests(PampsError):
+    """More than a rate limit lets through; `wait` is seconds until one more will do."""
+
+    status = 429
+    code = "too-many-requests"
+    title = "That was too much in too short a time"
+    headers: ClassVar = {"Retry-After": "1"}
+
+    def __init__(self, wait: int = 1):
+        super().__init__(f"{self.title}; try again in {wait} s", {"Retry-After": str(wait)})
+
+
 # 503
 
 

@@ -117,6 +117,7 @@ class Once(Runner):
 
     def __init__(self, database: Database, asked: Asked, settings: Settings):
         self.database = database
+        self.vouched = database.vouched
         self.asked = asked
         self.secrets = (settings.security.secret_key, *settings.security.old_secret_keys)
         self.kept = timedelta(hours=settings.server.idempotency_hours)
@@ -169,6 +170,7 @@ class Once(Runner):
         values |= {name: params.get(name) for name in keys.claim.names - values.keys()}
         found = await self.run(keys.claim, keys.claim.arguments(values))
         if found is None:
+            self.vouched[params["viewer"], params["session"], params["proof"]] = False
             raise errors.SessionEnded()
         if found["fingerprint"] is not None:
             raise self.repeated(found)

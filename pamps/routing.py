@@ -19,6 +19,7 @@ from pamps.dependencies import database
 from pamps.errors import PampsError
 from pamps.headers import POLICY
 from pamps.injection import Handler
+from pamps.limits import FREE
 from pamps.pagination import dated_page, page
 from pamps.problems import MEDIA_TYPE
 
@@ -83,6 +84,8 @@ class Route(APIRoute):
     def implied(self) -> list[type[PampsError]]:
         """The errors that follow from what a route takes."""
         found: list[type[PampsError]] = [PampsError]
+        if self.path not in FREE:
+            found += [errors.TooManyRequests]
         calls = called(self.dependant)
         if database in calls:
             found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]

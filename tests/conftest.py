@@ -20,7 +20,7 @@ from sqlalchemy import Engine, make_url, text
 
 from pamps import db, embedded, startup
 from pamps.app import create_app
-from pamps.config import Settings, load_settings
+from pamps.config import Limits, Settings, load_settings
 from tests.api import Api
 from tests.factories import World
 
@@ -29,7 +29,7 @@ hypothesis.settings.register_profile("slow", deadline=None, max_examples=1000, p
 
 SECRET = "a-key-for-tests-0123456789-abcdefghijklmnop"
 FOLDER = "PYTEST_PAMPS_FOLDER"  # of the embedded server that all test processes share
-TABLES = '"user", social, session, post, "like", link, pgqueuer, pgqueuer_log, attempt, device, idempotency_key'
+TABLES = '"user", social, session, post, "like", link, pgqueuer, pgqueuer_log, attempt, device, idempotency_key, tally'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,6 +108,7 @@ def settings(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "env": "testing",
             "db": found.db.model_copy(update={"uri": uri}),
             "guesses": found.guesses.model_copy(update=patient),
+            "limits": Limits.model_validate(dict.fromkeys(Limits.model_fields, "") | {"shared": False}),
             "security": found.security.model_copy(update=cheap),
         }
     )

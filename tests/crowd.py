@@ -90,6 +90,10 @@ SELECT sha256(('key' || n)::bytea), n,
     sha256('x'), 201, '{"content-type": "application/json"}', repeat('x', 200)::bytea
 FROM generate_series(1, %(users)s) AS n
 """
+TALLY = """
+INSERT INTO tally (name, ends_at, total)
+SELECT 'read/1/1/user ' || n, '2100-01-01', 1 FROM generate_series(1, %(users)s) AS n
+"""
 # The one counter that a statement goes by.
 FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
@@ -103,7 +107,7 @@ def gather(uri: str, size: int) -> None:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, KEPT_ANSWER, FOLLOWING):
+        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, KEPT_ANSWER, TALLY, FOLLOWING):
             cursor.execute(step, numbers)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

@@ -103,6 +103,13 @@ def after_too_many(scene: Scene) -> Response:
     return scene.api.post("/token", data=wrong)
 
 
+def too_many(scene: Scene) -> Response:
+    limits = scene.settings.limits.model_copy(update={"read": "1/second"})
+    with Api(create_app(scene.settings.model_copy(update={"limits": limits}))) as api:
+        answers = [api.get("/livez"), *(api.get("/") for _ in range(5))]
+    return next(answer for answer in answers if answer.status_code == 429)
+
+
 def too_large(scene: Scene) -> Response:
     return scene.ada.post("/post/", json={"text": "x" * 1_000_000})
 
@@ -148,6 +155,7 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.IdempotencyKeyInUse: in_use,
     errors.IdempotencyKeyReused: lambda scene: with_key(scene.ada, "used", post=2),
     errors.TooManyAttempts: after_too_many,
+    errors.TooManyRequests: too_many,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,
     errors.SchemaBehind: behind,

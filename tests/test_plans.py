@@ -125,6 +125,9 @@ CASES = {
     ),
     "session.mine": Case({**by(EVERYWHERE), **PAGE}, "session_by_user", 10),
     "session.end": Case({**by(FAN), "id": FAN}, "session_by_user", 20),
+    "tally.exchange": Case(
+        {"names": ["read/1/1/user 1", "new"], "ends": [LATER, LATER], "amounts": [1, 2]}, "tally_by_end tally_pkey", 50
+    ),
     # 500 posts. Where there are few more than that it is less to read them all.
     "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000, grows=True),
     "timeline.timeline_with_replies": Case(

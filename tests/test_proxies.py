@@ -38,6 +38,12 @@ def is_https(server: Server, proto: str) -> bool:
     return HSTS in server.request("GET", "/livez", headers={"X-Forwarded-Proto": proto}).headers
 
 
+def left(server: Server, forwarded_for: str) -> int:
+    """How many requests more this address may make."""
+    standing = server.request("GET", "/post/", headers={"X-Forwarded-For": forwarded_for}).headers["ratelimit"]
+    return int(standing.split("r=")[1].split(";")[0])
+
+
 @pytest.mark.usefixtures("empty")
 @pytest.mark.parametrize("trusted", ["[]", "['10.0.0.0/8', '::1']"])
 def test_what_a_client_says_of_its_address_counts_for_nothing(uri: str, tmp_path: Path, trusted: str) -> None:
@@ -45,6 +51,7 @@ def test_what_a_client_says_of_its_address_counts_for_nothing(uri: str, tmp_path
         assert seen(server, FORGED) == "127.0.0.1"
         assert seen(server, f"{FORGED}, 10.0.0.1") == "127.0.0.1"
         assert not is_https(server, "https")
+        assert left(server, FORGED) - 1 == left(server, CLIENT) == left(server, "6.6.6.7") + 1
 
 
 @pytest.mark.usefixtures("empty")
@@ -59,3 +66,5 @@ def test_what_a_trusted_proxy_says_counts(uri: str, tmp_path: Path) -> None:
         assert is_https(server, "https")
         assert not is_https(server, "http")
         assert not is_https(server, "gopher")
+        assert left(server, CLIENT) - 1 == left(server, f"{FORGED}, {CLIENT}") == left(server, "203.0.113.8") - 1
+        assert left(server, "2001:db8::7") - 1 == left(server, "2001:db8::8")

@@ -33,6 +33,7 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("key", "fingerprint", "answer"), b"x"),
     **{"owner": 7, "status": 201, "headers": "{}", "kept": timedelta(hours=24)},
     "changes": "{}",
+    **{"names": ["x"], "ends": [datetime(2100, 1, 1, tzinfo=UTC)], "amounts": [1]},
 }
 
 

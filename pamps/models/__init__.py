@@ -6,6 +6,7 @@ from pamps.models.idempotency import IdempotencyKey
 from pamps.models.mail import Link
 from pamps.models.post import Like, Post
 from pamps.models.session import Session
+from pamps.models.tally import Tally
 from pamps.models.user import Social, User
 
-__all__ = ["Attempt", "Device", "IdempotencyKey", "Like", "Link", "Post", "Session", "Social", "User"]
+__all__ = ["Attempt", "Device", "IdempotencyKey", "Like", "Link", "Post", "Session", "Social", "Tally", "User"]
