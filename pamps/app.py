@@ -48,6 +48,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.tallies = limits.tallies(settings.limits)
     if app.state.tallies:
         app.add_middleware(Limits, tallies=app.state.tallies)
+    app.state.metrics = None
+    if settings.metrics.wanted:
+        count(app, settings)
 
     @cache
     def document() -> dict[str, Any]:
@@ -55,6 +58,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+def count(app: FastAPI, settings: Settings) -> None:
+    """Count what an app does, and tell whoever has the token, if there is one."""
+    # Imported here, since it depends on the environment what that does, and it takes memory.
+    from pamps import metrics
+    from pamps.routes import metrics as route
+
+    app.state.metrics = metrics.Metrics()
+    app.state.figures = metrics.of_all(app.state.metrics)
+    if settings.metrics.token:
+        app.router.routes.extend(route.router.routes)
 
 
 class Application(FastAPI):
@@ -70,7 +85,7 @@ class Application(FastAPI):
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)
-        return Watching(app, logs.of_requests(settings))
+        return Watching(app, logs.of_requests(settings), self.state.metrics)
 
 
 @asynccontextmanager
@@ -89,6 +104,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work(database, settings)) for work in (keep_up, idempotency.sweep)]
         if app.state.tallies and settings.limits.shared:
             tasks.append(asyncio.create_task(keep_together(app.state.tallies, database)))
+        if app.state.metrics:
+            tasks.append(asyncio.create_task(app.state.metrics.keep_looking(database)))
         try:
             yield
         finally:

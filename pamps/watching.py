@@ -4,12 +4,15 @@ import logging
 import re
 from random import getrandbits
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from pamps.logs import CODE, REQUEST_ID, ROUTE, USER
+
+if TYPE_CHECKING:  # it is imported only where it is wanted
+    from pamps.metrics import Metrics
 
 log = logging.getLogger("pamps")
 HEADER = b"x-request-id"
@@ -18,20 +21,23 @@ WELL_FORMED = re.compile(rb"(?!eyJ|pamps_)[A-Za-z0-9._-]{1,64}")
 
 
 class Watching:
-    """ASGI middleware: each request has an id, the one in its X-Request-ID or a new one, and leaves a line in the log.
+    """ASGI middleware: each request has an id, the one in its X-Request-ID or a new one, leaves a line, and is counted.
 
     The line has the route's template instead of the path, and nothing of the query: those may hold what is private.
     """
 
-    def __init__(self, app: ASGIApp, log: FilteringBoundLogger | None):
+    def __init__(self, app: ASGIApp, log: FilteringBoundLogger | None, metrics: "Metrics | None"):
         self.app = app
         self.log = log
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         begun = perf_counter()
+        if self.metrics:
+            self.metrics.in_flight += 1
         request_id = identified(scope)
         # Not taken back: what uvicorn has to say when this has ended is about this request, too.
         REQUEST_ID.set(request_id.decode())
@@ -57,9 +63,13 @@ class Watching:
             # It has been answered with a problem; uvicorn would close the connection besides.
             log.error("a mistake of ours: %s", type(error).__name__, exc_info=error)
         finally:
+            seconds = perf_counter() - begun
             if self.log:
-                line = line_of(scope, status, size if scope["method"] != "HEAD" else 0, perf_counter() - begun)
+                line = line_of(scope, status, size if scope["method"] != "HEAD" else 0, seconds)
                 self.log.info("request", id=request_id.decode(), **line)
+            if self.metrics:
+                self.metrics.in_flight -= 1
+                self.metrics.answered(scope["method"], template(scope), status, scope.get(CODE), seconds)
 
 
 def identified(scope: Scope) -> bytes:

@@ -63,6 +63,7 @@ OF_POSTS = "user_pkey like_pkey session_by_user"  # their authors, the viewer's 
 OF_USERS = "social_pkey session_by_user"
 CASES = {
     "health.revision": Case({}, "alembic_version_pkc", 10),
+    "health.mail_waiting": Case({}, "pgqueuer_priority_id_id1_idx|pgqueuer_ep_ea_idx|pgqueuer_ep_prio_id_idx", 10),
     "idempotency.claim": Case(
         {**by(FAN), "key": hash_of(f"key{FAN}"), "kept": timedelta(hours=24)},
         "idempotency_key_pkey session_by_user",

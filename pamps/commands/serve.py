@@ -23,6 +23,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 import pamps
 from pamps import logs, startup
 from pamps.app import create_app
+from pamps.commands.measuring import measured
 from pamps.config import Settings, current_settings
 from pamps.errors import ConfigurationError, PampsError
 
@@ -46,7 +47,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     host, port = host or settings.server.host, settings.server.port if port is None else port
     sockets = listen(host, port)  # first of all: a port that is taken should cost nobody a database
     startup.with_secret(settings)  # made once, before several workers want it
-    with startup.database(settings) as uri:
+    with measured(settings), startup.database(settings) as uri:
         if settings.auto_migrate:
             startup.wait_for_database(uri, settings)
             startup.migrate(uri)
