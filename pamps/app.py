@@ -46,8 +46,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.server.coalesce:
         app.add_middleware(Coalescing)
     app.state.tallies = limits.tallies(settings.limits)
-    if app.state.tallies:
-        app.add_middleware(Limits, tallies=app.state.tallies)
     app.state.metrics = None
     if settings.metrics.wanted:
         count(app, settings)
@@ -82,6 +80,8 @@ class Application(FastAPI):
         for middleware, args, options in reversed(self.user_middleware):
             app = middleware(app, *args, **options)
         app = Problems(app)
+        if self.state.tallies:
+            app = Limits(app, self.state.tallies)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)
