@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import idempotency, limits, logs, openapi, problems, startup
+from pamps import idempotency, limits, logs, openapi, problems, startup, uses
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
@@ -19,7 +19,7 @@ from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.limits import Limits
 from pamps.problems import Problems
-from pamps.routes import auth, docs, health, post, user
+from pamps.routes import auth, docs, health, post, token, user
 from pamps.security import Passwords
 from pamps.tallies import keep_together
 from pamps.watching import Watching
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.router.redirect_slashes = False
-    for noun in (post, user, auth, health, docs):
+    for noun in (post, user, token, auth, health, docs):
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)
@@ -106,11 +106,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             tasks.append(asyncio.create_task(keep_together(app.state.tallies, database)))
         if app.state.metrics:
             tasks.append(asyncio.create_task(app.state.metrics.keep_looking(database)))
+        tasks.append(asyncio.create_task(uses.write_regularly(database)))
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
+            await uses.write(database)
             await database.close()
 
 

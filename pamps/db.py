@@ -5,6 +5,7 @@ The synchronous tools (migrations, the shell, test factories) take `engine`, whi
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -87,6 +88,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "user_username_key": errors.UsernameTaken,
     "user_username_reserved_check": errors.UsernameReserved,
     "user_email_key": errors.EmailTaken,
+    "session_name_key": errors.TokenNameTaken,
     "social_not_self_check": errors.SelfFollow,
     "social_followed_id_fkey": errors.UserNotFound,
     "like_post_id_fkey": errors.PostNotFound,
@@ -144,10 +146,12 @@ class Runner:
     """What runs statements: each by itself, as `Database` does, or several in a transaction (idempotency.py).
 
     `vouched` is whether a session was found alive, by the ids and the proof of a claim: noted of personal tokens, whose
-    text alone tells nothing, and of whatever has ended.
+    text alone tells nothing, and of whatever has ended. `used` has the sessions of personal tokens, and when they were
+    last used, in seconds since the epoch; uses.py writes it to the database.
     """
 
     vouched: Recent[tuple[int | None, int | None, bytes | None], bool]
+    used: dict[int, float]
 
     async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
         """The first row of a statement, or None."""
@@ -164,8 +168,9 @@ class Runner:
         if row is None:
             self.vouched[asker] = False
             raise errors.SessionEnded()
-        if asker[2] is not None:
+        if viewer and viewer[2] is not None:
             self.vouched[asker] = True
+            self.used[viewer[1]] = time.time()
         if refused := row.get("refused"):
             raise BY_CODE[refused]()
         if row.get("body", "") is None:
@@ -183,6 +188,7 @@ class Database(Runner):
         self.opening = asyncio.Lock()
         self.meanings = Meanings()
         self.vouched = Recent(VOUCHED)
+        self.used = {}
 
     async def open(self) -> Pool:
         """The pool. Raises DatabaseUnavailable, whatever keeps it from being opened."""

@@ -162,6 +162,11 @@ class SessionNotFound(NotFound):
     title = "You have no such session"
 
 
+class TokenNotFound(NotFound):
+    code = "token-not-found"
+    title = "You have no such personal token"
+
+
 class MethodNotAllowed(PampsError):
     status = 405
     code = "method-not-allowed"
@@ -188,6 +193,11 @@ class UsernameReserved(Conflict):
 class EmailTaken(Conflict):
     code = "email-taken"
     title = "There is an account with that email"
+
+
+class TokenNameTaken(Conflict):
+    code = "token-name-taken"
+    title = "You have a personal token of that name"
 
 
 class SelfFollow(Conflict):

@@ -30,7 +30,7 @@ from pamps.security import digest
 HEADER = b"idempotency-key"
 KEY = re.compile(IDEMPOTENCY_KEY.encode())
 # POST, and yet nothing is created that could be there twice; or the answer is a secret, which is kept nowhere.
-LEFT_OUT = frozenset({"/token", "/refresh_token", "/revoke_token"})
+LEFT_OUT = frozenset({"/token", "/refresh_token", "/revoke_token", "/user/me/tokens/"})
 RAISED = (errors.MalformedIdempotencyKey, errors.IdempotencyKeyInUse, errors.IdempotencyKeyReused)
 PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
@@ -118,6 +118,7 @@ class Once(Runner):
     def __init__(self, database: Database, asked: Asked, settings: Settings):
         self.database = database
         self.vouched = database.vouched
+        self.used = database.used
         self.asked = asked
         self.secrets = (settings.security.secret_key, *settings.security.old_secret_keys)
         self.kept = timedelta(hours=settings.server.idempotency_hours)

@@ -145,11 +145,12 @@ def kid(key: str) -> str:
 
 
 class PersonalToken(NamedTuple):
-    """A personal token before its session is there: how it ends, and what is stored of that.
+    """A personal token before its session is there: its scopes in their order, how it ends, and what is stored of that.
 
     It ends with its scopes and 256 random bits. They are hashed together, so none of them can be another.
     """
 
+    scopes: list[str]
     ending: str
     token_hash: bytes
 
@@ -159,9 +160,9 @@ class PersonalToken(NamedTuple):
 
 def new_personal_token(scopes: Collection[str]) -> PersonalToken:
     """A personal token for one scope or more."""
-    letters = "".join(scope[0] for scope in SCOPES if scope in scopes)
-    ending = f"{letters}_{secrets.token_urlsafe(HALF)}"
-    return PersonalToken(ending, digest(ending.encode()))
+    in_order = [scope for scope in SCOPES if scope in scopes]
+    ending = f"{''.join(scope[0] for scope in in_order)}_{secrets.token_urlsafe(HALF)}"
+    return PersonalToken(in_order, ending, digest(ending.encode()))
 
 
 def read_personal_token(token: str) -> Claim:

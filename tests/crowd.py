@@ -8,7 +8,7 @@ from benchmarks.data import connected
 STAR = 1  # everybody but NOSTALGIC follows them, and every fifth post is theirs
 FAN = 2  # follows STAR and 49 of the active
 KEEN = 3  # follows STAR and the 300 active
-NOSTALGIC = 4  # follows the 300 silent
+NOSTALGIC = 4  # follows the 300 silent, and has thousands of personal tokens
 EVERYWHERE = 5  # follows everybody, likes everything, and is signed in on thousands of devices
 NEWCOMER = 6  # wrote ALONE, the one post without a reply
 ACTIVE, SILENT, OTHERS = 101, 401, 701  # the first of 300, of 300, and of the rest
@@ -66,11 +66,11 @@ SELECT CASE WHEN n > %(users)s THEN {EVERYWHERE} ELSE n END, now() + interval '1
     sha256(('family' || n)::bytea), sha256(('token' || n)::bytea)
 FROM generate_series(1, %(users)s * 7 / 4) AS n
 """
-# And EVERYWHERE has some personal tokens, the first of them with a proof that is known.
+# The proofs of these are known.
 PERSONAL = f"""
 INSERT INTO session (id, user_id, expires_at, token_hash, name, scopes)
-SELECT {PERSONAL_ID} + n, {EVERYWHERE}, now() + interval '1 day', sha256(('personal' || n)::bytea), 'token ' || n,
-    '{{read}}' FROM generate_series(0, 49) AS n
+SELECT {PERSONAL_ID} + n, {NOSTALGIC}, now() + interval '1 day', sha256(('personal' || n)::bytea), 'token ' || n,
+    '{{read}}' FROM generate_series(0, 2099) AS n
 """
 # Everybody is known at home and, if not today, then in a few places more; and somebody guesses at everybody.
 DEVICE = f"""

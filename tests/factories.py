@@ -79,7 +79,7 @@ class World:
                 expires_at=datetime.now(UTC) + expires_in,
                 token_hash=token.token_hash,
                 name=name or f"token{self.count}",
-                scopes=[scope for scope in SCOPES if scope in scopes],
+                scopes=token.scopes,
             )
         )
         assert row.id is not None

@@ -57,7 +57,7 @@ class Scene(NamedTuple):
 def scene(api: Api, world: World, settings: Settings, engine: Engine, new_database: Callable[[], str]) -> Scene:
     ada, bob = world.user("ada"), world.user("bob")
     world.post(by=bob)
-    signed_in, reader = api.as_(world.sign_in(ada)[0]), api.as_(world.personal_token(ada, ["read"]))
+    signed_in, reader = api.as_(world.sign_in(ada)[0]), api.as_(world.personal_token(ada, ["read"], name="reader"))
     assert with_key(signed_in, "used").status_code == 201
     return Scene(api, signed_in, reader, settings, engine, new_database)
 
@@ -143,10 +143,14 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.PostNotFound: lambda scene: scene.api.get("/post/2/"),
     errors.ParentNotFound: lambda scene: scene.ada.post("/post/", json={"text": "What?", "parent_id": 2}),
     errors.SessionNotFound: lambda scene: scene.ada.delete("/user/me/sessions/2/"),
+    errors.TokenNotFound: lambda scene: scene.ada.delete("/user/me/tokens/1/"),
     errors.MethodNotAllowed: lambda scene: scene.ada.put("/post/1/", json={"text": "x"}),
     errors.UsernameTaken: lambda scene: scene.register(username="ADA"),
     errors.UsernameReserved: lambda scene: scene.register(username="me"),
     errors.EmailTaken: lambda scene: scene.register(email="ADA@example.com"),
+    errors.TokenNameTaken: lambda scene: scene.ada.post(
+        "/user/me/tokens/", json={"name": "reader", "scopes": ["read"]}
+    ),
     errors.SelfFollow: lambda scene: scene.ada.post("/user/follow/ada/"),
     errors.BodyTooLarge: too_large,
     errors.UnsupportedMediaType: lambda scene: scene.ada.post("/post/", data={"text": "x"}),

@@ -30,6 +30,9 @@ OPERATIONS = {
     "POST /revoke_token": "200 400 413 415 422 429 503",
     "GET /user/me/sessions/": "200 304 401 403 422 429 503",
     "DELETE /user/me/sessions/{id}/": "204 401 403 404 413 422 429 503",
+    "GET /user/me/tokens/": "200 304 401 403 422 429 503",
+    "POST /user/me/tokens/": "201 400 401 403 409 413 415 422 429 503",
+    "DELETE /user/me/tokens/{id}/": "204 401 403 404 413 422 429 503",
     "POST /user/": "201 400 401 403 409 413 415 422 429 503",
     "GET /user/": "200 304 401 403 422 429 503",
     "GET /user/{username}/": "200 304 401 403 404 422 429 503",
@@ -65,9 +68,9 @@ OPEN = {
     "GET /post/{id}/thread/", "GET /post/user/{username}/", "GET /post/{id}/likes/", "GET /post/likes/{username}/",
 }  # fmt: skip
 LISTS = {
-    "GET /user/me/sessions/", "GET /user/", "GET /user/{username}/followers/", "GET /user/{username}/following/",
-    "GET /user/timeline/", "GET /post/", "GET /post/{id}/replies/", "GET /post/user/{username}/",
-    "GET /post/{id}/likes/", "GET /post/likes/{username}/",
+    "GET /user/me/sessions/", "GET /user/me/tokens/", "GET /user/", "GET /user/{username}/followers/",
+    "GET /user/{username}/following/", "GET /user/timeline/", "GET /post/", "GET /post/{id}/replies/",
+    "GET /post/user/{username}/", "GET /post/{id}/likes/", "GET /post/likes/{username}/",
 }  # fmt: skip
 MAKE = {"POST /user/", "POST /post/"}
 
@@ -129,7 +132,8 @@ def test_an_answer_has_all_its_fields_and_no_other(document: Document, operation
                 seen.update(closed(content.get("schema", {"type": "string"}), document))
     assert seen == {
         "Token", "UserResponse", "UserSummary", "MeResponse", "SessionResponse", "PostResponse", "ThreadResponse",
-        "PostResponseWithReplies", "Health", "Service", "Problem", "Invalid",
+        "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade", "Health", "Service",
+        "Problem", "Invalid",
     }  # fmt: skip
 
 

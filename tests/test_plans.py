@@ -120,7 +120,7 @@ CASES = {
     "session.revoke_by_refresh_token": Case(FAMILY, "session_family_hash_key", 10),
     "session.revoke_by_access_token": Case({"id": FAN, "user_id": FAN}, "session_by_user", 10),
     "session.revoke_personal_token": Case(
-        {"id": PERSONAL_ID, "user_id": EVERYWHERE, "token_hash": hash_of("personal0")},
+        {"id": PERSONAL_ID, "user_id": NOSTALGIC, "token_hash": hash_of("personal0")},
         "session_personal",
         10,
     ),
@@ -129,6 +129,14 @@ CASES = {
     "tally.exchange": Case(
         {"names": ["read/1/1/user 1", "new"], "ends": [LATER, LATER], "amounts": [1, 2]}, "tally_by_end tally_pkey", 50
     ),
+    "token.make": Case(
+        {**by(FAN), "token_hash": b"token", "name": "new", "scopes": ["read"], "days": 7},
+        "session_personal session_by_user user_pkey",
+        50,
+    ),
+    "token.mine": Case({**by(NOSTALGIC), **PAGE}, "session_personal session_by_user", 10),
+    "token.end": Case({**by(NOSTALGIC), "id": PERSONAL_ID}, "session_personal session_by_user", 20),
+    "token.note_uses": Case({"ids": [PERSONAL_ID, FAN, 2**52], "times": [LATER] * 3}, "session_pkey", 80),
     # 500 posts. Where there are few more than that it is less to read them all.
     "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000, grows=True),
     "timeline.timeline_with_replies": Case(

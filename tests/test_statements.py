@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
     **{"owner": 7, "status": 201, "headers": "{}", "kept": timedelta(hours=24)},
     "changes": "{}",
     **{"names": ["x"], "ends": [datetime(2100, 1, 1, tzinfo=UTC)], "amounts": [1]},
+    **{"days": 7, "scopes": ["read"], "ids": [7], "times": [datetime(2026, 1, 1, tzinfo=UTC)]},
 }
 
 
@@ -102,7 +103,10 @@ ONE_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/user/me/"): ("/user/me/", {}),
     ("PATCH", "/user/me/"): ("/user/me/", {"json": {"name": "Ada", "bio": None}}),
     ("GET", "/user/me/sessions/"): ("/user/me/sessions/", {}),
-    ("DELETE", "/user/me/sessions/{id}/"): ("/user/me/sessions/1/", {}),
+    ("DELETE", "/user/me/sessions/{id}/"): ("/user/me/sessions/2/", {}),
+    ("GET", "/user/me/tokens/"): ("/user/me/tokens/", {}),
+    ("POST", "/user/me/tokens/"): ("/user/me/tokens/", {"json": {"name": "script", "scopes": ["read"]}}),
+    ("DELETE", "/user/me/tokens/{id}/"): ("/user/me/tokens/1/", {}),
     ("POST", "/user/follow/{id}/"): ("/user/follow/bob/", {}),
     ("DELETE", "/user/follow/{id}/"): ("/user/follow/2/", {}),
     ("GET", "/user/{username}/"): ("/user/bob/", {}),
@@ -177,6 +181,7 @@ def ada(world: World) -> User:
     world.post(by=bob, parent=post)
     world.like(bob, post)
     world.follow(ada, bob)
+    world.personal_token(ada)
     return ada
 
 

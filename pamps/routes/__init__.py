@@ -3,6 +3,8 @@
 from asyncpg import Record
 from fastapi import Response
 
+NO_STORE = {"Cache-Control": "no-store"}  # with every token (RFC 6749, section 5.1)
+
 
 def json(row: Record, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """An answer whose body PostgreSQL has already written."""

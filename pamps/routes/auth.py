@@ -15,6 +15,7 @@ from pamps.dependencies import Database, Passwords, Settings
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.models.shape import Email
 from pamps.queries import session as sessions
+from pamps.routes import NO_STORE
 from pamps.routing import FORM, JSON, Route, raises
 from pamps.security import (
     RefreshToken,
@@ -171,9 +172,6 @@ async def revocation(request: Request) -> RevokeForm | RevokeRequest:
         found: list[Any] = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)]
         raise RequestValidationError(found) from None
     raise errors.UnsupportedMediaType()
-
-
-NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749, section 5.1
 
 
 def tokens(user_id: int, session_id: int, refresh_token: RefreshToken, settings: Security) -> Response:

@@ -8,6 +8,7 @@ from pamps.models.shape import ID_OR_USERNAME, MAX_ID, USERNAME, InDigits
 
 PostId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a post."), InDigits]
 SessionId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a session."), InDigits]
+TokenId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a personal token."), InDigits]
 UsernameInPath = Annotated[
     str, Path(pattern=USERNAME, description="A username; case does not matter.", examples=["ada"])
 ]
