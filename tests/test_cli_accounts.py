@@ -143,11 +143,16 @@ def test_passwd_sets_a_password_and_ends_the_sessions_of_that_user_alone(pamps: 
         """INSERT INTO session (user_id, expires_at, family_hash, token_hash)
         SELECT 1 + n %% 2, now() + '1 day'::interval, n::text::bytea, '' FROM generate_series(1, 4) AS n"""
     )
+    pamps.sql(
+        "INSERT INTO attempt (key, failures) SELECT attempt_key('login', n), 9 FROM unnest(%s) AS n", ["u1", "u2"]
+    )
     said = pamps("passwd", "U1", "--password-stdin", stdin="staple staple\r\n")
     assert said == "U1 has a new password and is signed out everywhere.\n"
     assert passwords.matches("staple staple", stored_hash(pamps, "u1"))
     assert stored_hash(pamps, "u2") == ""
     assert pamps.sql("SELECT DISTINCT user_id FROM session") == [(2,)]
+    # What was guessed is forgotten as well: whoever was held up by it has asked for the new one.
+    assert pamps.sql("SELECT key = attempt_key('login', 'u2') FROM attempt") == [(True,)]
 
 
 def test_passwd_asks_at_a_terminal(pamps: Commands, passwords: Passwords) -> None:
@@ -165,6 +170,12 @@ def test_passwd_asks_at_a_terminal(pamps: Commands, passwords: Passwords) -> Non
     [
         ("nobody", PASSWORD, "there is no user nobody"),
         ("u1", "short", "password: string should have at least 8 characters"),
+        ("u1", "Password1", "password: should not be one of the 10,000 most common passwords"),
+        (
+            "u1",
+            "U1@Example.com",
+            "password: should not be the username or the email, or what is before its @",
+        ),
     ],
 )
 def test_passwd_changes_nothing_when_something_is_wrong(

@@ -169,6 +169,7 @@ CASES = {
         {**by(FAN), **PAGE, "q": "user"}, f"user_username_search user_name_search user_pkey {OF_USERS}", 500, grows=True
     ),
     "user.change": Case({**by(FAN), "changes": '{"bio": "x"}'}, f"user_pkey {OF_USERS}", 50),
+    "user.names": Case({"username": f"user{FAN}"}, "user_username_key", 10),
     "user.proof": Case({**by(FAN), **GUESSED}, "user_pkey session_by_user attempt_pkey attempt_by_last_at", 50),
     "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user device_pkey attempt_pkey", 100),
     "user.leave": Case(
@@ -178,7 +179,9 @@ CASES = {
         300,
     ),
     "user.set_password": Case(
-        {"username": f"user{FAN}", "password_hash": "x"}, "user_username_key session_by_user", 50
+        {"username": f"user{FAN}", "password_hash": "x"},
+        "user_username_key user_pkey session_by_user device_pkey attempt_pkey",
+        100,
     ),
     "user.follow": Case({**by(NEWCOMER), "id": FAN, "username": None}, f"user_pkey {OF_USERS}", 150),
     "user.follow, by name": Case(

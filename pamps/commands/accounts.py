@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from pamps.commands.ready import run
 from pamps.config import Settings
 from pamps.db import Database
 from pamps.errors import InvalidRequest, UserNotFound
-from pamps.models.shape import Password, in_words
+from pamps.models.shape import Password, in_words, own
 from pamps.models.user import UserRequest, UserUpdate
 from pamps.queries import user as users
 
@@ -39,17 +39,28 @@ def add(settings: Settings, profile: UserUpdate, password: str) -> dict[str, Any
 
 def set_password(settings: Settings, username: str, password: str) -> None:
     """Give somebody a new password, which ends their sessions. Raises InvalidRequest, UserNotFound."""
-    try:
-        TypeAdapter(Password).validate_python(password)
-    except ValidationError as error:
-        raise InvalidRequest(sentence(error, "password")) from None
 
     async def change(db: Database) -> None:
+        names = await db.row(users.names, username=username)
+        if names is None:
+            raise UserNotFound(f"there is no user {username}")
+        fit(password, names["username"], names["email"])
         hashed = await hash_of(password, settings)
         if await db.row(users.set_password, username=username, password_hash=hashed) is None:
             raise UserNotFound(f"there is no user {username}")
 
+    fit(password)
     run(settings, change)
+
+
+def fit(password: str, username: str | None = None, email: str | None = None) -> None:
+    """Raises InvalidRequest for a password that can't be one, or not its owner's."""
+    try:
+        TypeAdapter(Annotated[Password, AfterValidator(lambda found: own(found, username, email))]).validate_python(
+            password
+        )
+    except ValidationError as error:
+        raise InvalidRequest(sentence(error, "password")) from None
 
 
 async def hash_of(password: str, settings: Settings) -> str:

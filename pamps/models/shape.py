@@ -14,6 +14,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pamps.weakness import is_a_name, is_common
+
 MAX_ID = 2**53 - 1  # the largest integer that JSON carries exactly to every client
 
 # Somewhere a character that is not white space, and nowhere a NUL, which PostgreSQL's text can't hold. What is white is
@@ -80,6 +82,20 @@ def in_ascii(address: str) -> str:
     return address
 
 
+def uncommon(password: str) -> str:
+    """A password that is not among those that everybody guesses first."""
+    if is_common(password):
+        raise PydanticCustomError("common_password", "Should not be one of the 10,000 most common passwords")
+    return password
+
+
+def own(password: str, username: str | None, email: str | None) -> str:
+    """A password that is not its owner's name. Where one is chosen, it is held against both of the owner's."""
+    if is_a_name(password, username, email):
+        raise PydanticCustomError("own_name", "Should not be the username or the email, or what is before its @")
+    return password
+
+
 InDigits = BeforeValidator(in_digits)
 Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(whole)]
 Count = Annotated[int, Field(ge=0)]
@@ -95,7 +111,11 @@ Username = Annotated[str, Field(min_length=2, max_length=30, pattern=USERNAME, e
 Email = Annotated[
     EmailStr, BeforeValidator(bare), AfterValidator(in_ascii), Field(max_length=254, examples=["ada@example.com"])
 ]
-Password = Annotated[str, Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"])]
+Password = Annotated[
+    str,
+    Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"]),
+    AfterValidator(uncommon),
+]
 Name = Annotated[str, Field(max_length=100, pattern=NOT_BLANK, examples=["Ada Lovelace"])]
 Avatar = Annotated[str, Field(max_length=500, pattern=WEB_ADDRESS, examples=["https://example.com/ada.png"])]
 Bio = Annotated[str, Field(max_length=500, pattern=NO_NUL, examples=["Poetical science."])]

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationInfo, field_validator
 from sqlalchemy import CheckConstraint, Index, Text, func
 from sqlmodel import Field, SQLModel, UTCDateTime
 
@@ -20,6 +21,7 @@ from pamps.models.shape import (
     Password,
     Request,
     Username,
+    own,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +105,11 @@ class UserRequest(Request):
     name: Name | None = None
     avatar: Avatar | None = None
     bio: Bio | None = None
+
+    @field_validator("password")
+    @classmethod
+    def is_not_a_name(cls, password: str, info: ValidationInfo) -> str:
+        return own(password, info.data.get("username"), info.data.get("email"))
 
 
 class UserUpdate(Request):

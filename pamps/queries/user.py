@@ -135,9 +135,9 @@ change = Statement(select(me_json(changed).label("body")))
 
 # What guesses at one's own password are held against. Aside: a guess counts, and no connection waits for the hashing.
 proof = Statement(
-    select(users.c.password_hash, guess((by_session(SESSION), ACCOUNT_FREE)).label("wait")).where(
-        users.c.id == VIEWER, signed_in()
-    ),
+    select(
+        users.c.password_hash, users.c.username, users.c.email, guess((by_session(SESSION), ACCOUNT_FREE)).label("wait")
+    ).where(users.c.id == VIEWER, signed_in()),
     aside=True,
 )
 
@@ -160,6 +160,8 @@ leave = Statement(
     patient=True,
 )
 
+names = Statement(select(users.c.username, users.c.email).where(same(users.c.username, USERNAME)))
+
 # For `pamps passwd`: whoever may run commands may set a password, and every session of that user ends.
 set_by_operator = (
     update(users)
@@ -168,7 +170,7 @@ set_by_operator = (
     .returning(users.c.id)
     .cte("set_by_operator")
 )
-set_password = Statement(select(func.end_sessions(set_by_operator.c.id, null())))
+set_password = Statement(select(func.end_sessions(set_by_operator.c.id, null()), forgiven(set_by_operator.c.id)))
 
 # The one to follow: by id, or by username.
 WHOM = func.coalesce(ID, user_id_of(USERNAME))

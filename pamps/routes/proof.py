@@ -1,20 +1,36 @@
-"""Proof that whoever holds a token is who it was given to: the password once more."""
+"""Proof that whoever holds a token is who it was given to, and passwords that are fit to be one."""
+
+from asyncpg import Record
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticCustomError
 
 from pamps.config import Settings
 from pamps.db import Runner
 from pamps.errors import TooManyAttempts, WrongPassword
+from pamps.models.shape import own
 from pamps.queries import user as users
 from pamps.security import Claim, Passwords
 
 UNPROVEN = (WrongPassword, TooManyAttempts)
 
 
-async def proven(password: str, viewer: Claim, db: Runner, passwords: Passwords, settings: Settings) -> str:
-    """The hash that a viewer's password was found to be right by. Counts a guess, and raises UNPROVEN."""
+async def proven(password: str, viewer: Claim, db: Runner, passwords: Passwords, settings: Settings) -> Record:
+    """A viewer's `password_hash`, which the password was found to be right by, `username` and `email`.
+
+    Counts a guess, and raises UNPROVEN.
+    """
     found = await db.one(users.proof, viewer, **settings.guesses.delays)
     if found["wait"]:
         raise TooManyAttempts(found["wait"])
-    known: str = found["password_hash"]
-    if not await passwords.verify(password, known):
+    if not await passwords.verify(password, found["password_hash"]):
         raise WrongPassword()
-    return known
+    return found
+
+
+def not_ones_name(password: str, owner: Record, field: str) -> None:
+    """Refuse a password, sent as this field of the body, that is its owner's `username` or `email`."""
+    try:
+        own(password, owner["username"], owner["email"])
+    except PydanticCustomError as error:
+        found = {"loc": ("body", field), "msg": error.message(), "type": error.type}
+        raise RequestValidationError([found]) from None

@@ -25,7 +25,7 @@ from pamps.queries import timeline as timelines
 from pamps.queries import user as users
 from pamps.routes import json
 from pamps.routes.parameters import IncludeReplies, SessionId, UserIdOrName, UsernameInPath
-from pamps.routes.proof import UNPROVEN, proven
+from pamps.routes.proof import UNPROVEN, not_ones_name, proven
 from pamps.routing import CREATED, Route, raises
 
 router = APIRouter(prefix="/user", tags=["user"], route_class=Route)
@@ -96,9 +96,10 @@ async def change_password(
     body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
 ) -> Response:
     """Change my password; every other session of mine ends."""
-    known = await proven(body.current_password, viewer, db, passwords, settings)
+    me = await proven(body.current_password, viewer, db, passwords, settings)
+    not_ones_name(body.new_password, me, "new_password")
     password_hash = await passwords.hash(body.new_password)
-    await db.one(users.change_password, viewer, seen=known, password_hash=password_hash)
+    await db.one(users.change_password, viewer, seen=me["password_hash"], password_hash=password_hash)
     return Response(status_code=204)
 
 
@@ -107,8 +108,8 @@ async def leave(
     body: AccountDeletion, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
 ) -> Response:
     """Delete my account and all that it wrote."""
-    known = await proven(body.password, viewer, db, passwords, settings)
-    await db.one(users.leave, viewer, seen=known)
+    me = await proven(body.password, viewer, db, passwords, settings)
+    await db.one(users.leave, viewer, seen=me["password_hash"])
     return Response(status_code=204)
 
 
