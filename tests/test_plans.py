@@ -137,8 +137,8 @@ CASES = {
     "token.mine": Case({**by(NOSTALGIC), **PAGE}, "session_personal session_by_user", 10),
     "token.end": Case({**by(NOSTALGIC), "id": PERSONAL_ID}, "session_personal session_by_user", 20),
     "token.note_uses": Case({"ids": [PERSONAL_ID, FAN, 2**52], "times": [LATER] * 3}, "session_pkey", 80),
-    # 500 posts. Where there are few more than that it is less to read them all.
-    "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000, grows=True),
+    # 500 posts: of each its replies, itself, its author and the viewer's like.
+    "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000),
     "timeline.timeline_with_replies": Case(
         {**by(FAN), **PAGE}, f"social_following post_by_user post_pkey {OF_POSTS}", 500
     ),

@@ -204,4 +204,4 @@ def test_the_last_to_leave_a_thread_takes_it_along(ada: Someone, bob: Someone, w
     leave(ada)
     assert len(tables(engine)["post"]) == 5
     leave(bob)
-    assert tables(engine) == {"user": [], "social": [], "session": [], "post": [], "like": []}
+    assert [name for name, rows in tables(engine).items() if rows] == []

@@ -1,20 +1,18 @@
 """A post in its thread: what it replies to, and what was replied to it."""
 
 from sqlalchemy import BigInteger, bindparam, func, literal, select
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from pamps.db import Statement
 from pamps.errors import PostNotFound
 from pamps.models.post import ThreadResponse, posts
 from pamps.queries.post import post_json
-from pamps.queries.sql import VIEWER, array_of, one, reading, shaped, visible_to
+from pamps.queries.sql import VIEWER, Column, array_of, one, reading, shaped, visible_to
 
 ID = bindparam("id", type_=BigInteger)
 THREAD_MAX = 500  # descendants that one thread shows
 
-# A thread: up to the root, and down depth-first. Of each level only the first THREAD_MAX + 1 in depth-first order are
-# followed further, and no deeper than THREAD_MAX levels: nothing behind those can be among the first THREAD_MAX of all.
-MORE = THREAD_MAX + 1
+# Up to the root, by each one's parent.
 here = (
     select(posts.c.id, posts.c.parent_id, literal(0).label("height")).where(posts.c.id == ID).cte("up", recursive=True)
 )
@@ -27,24 +25,29 @@ ancestors = (
     .subquery("ancestors")
 )
 
-first_path = array([posts.c.id]).label("path")
-first_level = select(posts.c.id, first_path).where(posts.c.parent_id == ID).order_by(posts.c.id).limit(MORE)
-under = select(first_level.subquery("first_level")).cte("down", recursive=True)
-below = posts.alias("below")
-path = func.array_append(under.c.path, below.c.id).label("path")
-level = (
-    select(below.c.id, path)
-    .join(under, below.c.parent_id == under.c.id)
-    .where(func.cardinality(under.c.path) <= THREAD_MAX)
-    .order_by(path)
-    .limit(MORE)
+# Down depth-first, a post at a time: `rest` are the posts to visit yet, those under the last one before all others, and
+# no more of them than may still be shown. So no more is read than that, whatever hangs under the thread.
+MORE = THREAD_MAX + 1
+
+
+def replies_to(post: Column, at_most: Column) -> Column:
+    """The ids of the first replies to a post."""
+    found = select(posts.c.id).where(posts.c.parent_id == post).order_by(posts.c.id).limit(at_most)
+    return func.array(found.scalar_subquery(), type_=ARRAY(BigInteger))
+
+
+visited = select(ID.label("id"), literal(0).label("place"), replies_to(ID, literal(MORE)).label("rest")).cte(
+    "down", recursive=True
 )
-down = under.union_all(select(level.subquery("level")))
-first = select(down).order_by(down.c.path).limit(THREAD_MAX).subquery("first")
+first, left = visited.c.rest[1], MORE - visited.c.place
+then = func.array_cat(replies_to(first, left), visited.c.rest[2:left], type_=ARRAY(BigInteger))
+down = visited.union_all(
+    select(first, visited.c.place + 1, then).where(visited.c.place < MORE, func.cardinality(visited.c.rest) > 0)
+)
 descendants = (
-    select(posts, first.c.path)
-    .join(first, posts.c.id == first.c.id)
-    .where(visible_to(VIEWER, posts, in_thread=True))
+    select(posts, down.c.place)
+    .join(down, posts.c.id == down.c.id)
+    .where(down.c.place.between(1, THREAD_MAX), visible_to(VIEWER, posts, in_thread=True))
     .subquery("descendants")
 )
 
@@ -52,8 +55,8 @@ whole = shaped(
     ThreadResponse,
     ancestors=select(array_of(post_json(ancestors), ancestors.c.height.desc())).scalar_subquery(),
     post=post_json(posts),
-    descendants=select(array_of(post_json(descendants), descendants.c.path)).scalar_subquery(),
-    truncated=select(func.count() > THREAD_MAX).select_from(down).scalar_subquery(),
+    descendants=select(array_of(post_json(descendants), descendants.c.place)).scalar_subquery(),
+    truncated=select(func.max(down.c.place) > THREAD_MAX).select_from(down).scalar_subquery(),
 )
 thread = Statement(
     reading(one(select(whole).where(posts.c.id == ID, visible_to(VIEWER, posts, in_thread=True)))), missing=PostNotFound
