@@ -10,9 +10,10 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from traceback import format_tb
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import structlog
@@ -21,7 +22,7 @@ from pydantic_core import to_json
 from sqlalchemy.exc import StatementError
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, FilteringBoundLogger, Processor
+from structlog.typing import EventDict
 
 from pamps.config import Settings
 
@@ -117,6 +118,10 @@ def for_people() -> ConsoleRenderer:
     )
 
 
+def as_text(people: ConsoleRenderer) -> Callable[[EventDict], bytes]:
+    return lambda event: people(None, "info", event).encode()
+
+
 class Lines(ProcessorFormatter):
     """Formats what was written to Python's logging."""
 
@@ -162,19 +167,23 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-class AtOnce:
-    """What structlog writes the lines of requests to: those of one turn of the event loop go out together.
+class RequestLog:
+    """The lines of requests. Those of one turn of the event loop go out together.
 
-    So a log that can't be written, because its disk is full, fails no request.
+    So a log that can't be written, because its disk is full, fails no request. They go through structlog's processors,
+    but not through its logger, which would take longer to hand an event on than all else that is done with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, json: bool):
+        self.timed = Timed()
+        self.rendered: Callable[[EventDict], bytes] = to_json if json else as_text(for_people())
         self.lines: list[bytes] = []
 
-    def info(self, line: bytes) -> None:
+    def add(self, event: EventDict) -> None:
+        event["event"] = "request"
         if not self.lines:
             asyncio.get_running_loop().call_soon(self.write)
-        self.lines.append(line)
+        self.lines.append(self.rendered(self.timed(None, "info", event)))
 
     def write(self) -> None:
         text = b"\n".join([*self.lines, b""])
@@ -183,14 +192,8 @@ class AtOnce:
             text = text[os.write(STDERR, text) :]
 
 
-def of_requests(settings: Settings) -> FilteringBoundLogger | None:
-    """What each request leaves its line with; None if it is to leave none."""
+def of_requests(settings: Settings) -> RequestLog | None:
+    """Where each request leaves its line; None if it is to leave none."""
     if not settings.log.requests or settings.log.level not in ("debug", "info"):
         return None
-    last: list[Processor] = [as_json]
-    if not settings.log_as_json:
-        last = [for_people(), lambda logger, level, line: cast(str, line).encode()]
-    logger = structlog.wrap_logger(
-        AtOnce(), [Timed(), *last], structlog.make_filtering_bound_logger(logging.INFO), dict
-    )
-    return cast(FilteringBoundLogger, logger.bind())
+    return RequestLog(settings.log_as_json)

@@ -2,14 +2,14 @@
 
 import logging
 import re
+from collections.abc import Awaitable
 from random import getrandbits
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.typing import FilteringBoundLogger
 
-from pamps.logs import CODE, REQUEST_ID, ROUTE, USER
+from pamps.logs import CODE, REQUEST_ID, ROUTE, USER, RequestLog
 
 if TYPE_CHECKING:  # it is imported only where it is wanted
     from pamps.metrics import Metrics
@@ -26,7 +26,7 @@ class Watching:
     The line has the route's template instead of the path, and nothing of the query: those may hold what is private.
     """
 
-    def __init__(self, app: ASGIApp, log: FilteringBoundLogger | None, metrics: "Metrics | None"):
+    def __init__(self, app: ASGIApp, log: RequestLog | None, metrics: "Metrics | None"):
         self.app = app
         self.log = log
         self.metrics = metrics
@@ -40,20 +40,20 @@ class Watching:
             self.metrics.in_flight += 1
         request_id = identified(scope)
         # Not taken back: what uvicorn has to say when this has ended is about this request, too.
-        REQUEST_ID.set(request_id.decode())
+        REQUEST_ID.set(request_id)
         status: int | None = None  # of an answer that was never begun
         size = 0
         whole = False
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             nonlocal status, size, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((HEADER, request_id))
+                message["headers"].append((HEADER, request_id.encode()))
             else:
                 size += len(message.get("body", b""))
                 whole = not message.get("more_body")
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watched)
@@ -65,20 +65,18 @@ class Watching:
         finally:
             seconds = perf_counter() - begun
             if self.log:
-                line = line_of(scope, status, size if scope["method"] != "HEAD" else 0, seconds)
-                self.log.info("request", id=request_id.decode(), **line)
+                self.log.add(line_of(request_id, scope, status, size, seconds))
             if self.metrics:
                 self.metrics.in_flight -= 1
                 self.metrics.answered(scope["method"], template(scope), status, scope.get(CODE), seconds)
 
 
-def identified(scope: Scope) -> bytes:
+def identified(scope: Scope) -> str:
     """The id that a request brings along, or a new one."""
     for name, value in scope["headers"]:
         if name == HEADER and WELL_FORMED.fullmatch(value):
-            found: bytes = value
-            return found
-    return b"%032x" % getrandbits(128)  # nosec B311: it has to be another each time, not a secret
+            return str(value, "ascii")
+    return f"{getrandbits(64):016x}"  # nosec B311: it has to be another each time, not a secret
 
 
 def template(scope: Scope) -> str | None:
@@ -87,15 +85,16 @@ def template(scope: Scope) -> str | None:
     return route.path_format if route else None
 
 
-def line_of(scope: Scope, status: int | None, size: int, seconds: float) -> dict[str, Any]:
+def line_of(request_id: str, scope: Scope, status: int | None, size: int, seconds: float) -> dict[str, Any]:
     """What the log says of a request."""
-    client = scope["client"]
+    client, method = scope["client"], scope["method"]
     line = {
-        "method": scope["method"],
+        "id": request_id,
+        "method": method,
         "route": template(scope),
         "status": status,
         "ms": round(seconds * 1000, 2),
-        "bytes": size,
+        "bytes": 0 if method == "HEAD" else size,  # the server leaves the body out
         "client": client[0] if client else None,
     }
     if USER in scope:

@@ -15,7 +15,7 @@ from tests.factories import World
 from tests.live import Connection, served
 from tests.watched import until
 
-NEW = re.compile(r"[0-9a-f]{32}")
+NEW = re.compile(r"[0-9a-f]{16}")
 APP = "https://app.example.com"
 
 
