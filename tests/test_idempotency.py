@@ -1,5 +1,7 @@
 """A POST that is sent again with its Idempotency-Key: one write, and the same answer each time."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -11,11 +13,12 @@ from pamps.models import User
 from pamps.routing import Route
 from tests.again import NEW, count, key, same
 from tests.api import Api, Signed, problem
-from tests.document import OPERATIONS, Operation
+from tests.document import DOCUMENT, OPERATIONS, Operation
 from tests.factories import World
 from tests.tables import unchanged
 from tests.test_bodies import GOOD
 
+SECRET = re.compile("token|secret|password|codes|uri")
 TAKEN = [one for one in OPERATIONS if "Idempotency-Key" in one.parameters("header")]
 # What the clients that there are may send, and the same key in the form of the draft.
 SPELLINGS = [('"a1"', "a1"), (r'"a\"\\1"', r'"a\"\\1"'), ('"a.b_c~d:e/f+g=h@i-j"', "a.b_c~d:e/f+g=h@i-j")]
@@ -52,6 +55,13 @@ def test_every_post_takes_a_key_unless_it_is_named_here(running: Api) -> None:
     assert {one.path for one in TAKEN} == posts - LEFT_OUT
     assert posts >= LEFT_OUT
     assert {one.method for one in TAKEN} == {"POST"}
+
+
+def test_no_answer_that_is_kept_has_a_secret_in_it() -> None:
+    for operation in TAKEN:
+        shown = json.dumps([operation.described["responses"].get(status) for status in ("200", "201", "202")])
+        for shape in re.findall(r"#/components/schemas/(\w+)", shown):
+            assert not [name for name in DOCUMENT["components"]["schemas"][shape]["properties"] if SECRET.search(name)]
 
 
 @pytest.mark.parametrize("operation", TAKEN, ids=lambda one: one.path)

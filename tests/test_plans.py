@@ -108,12 +108,12 @@ CASES = {
     ),
     "session.upgrade_hash": Case({"user_id": FAN, **HASHES}, "user_pkey", 50),
     "session.start": Case(
-        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "expires_at": LATER, **DEVICE, **ELSEWHERE, "known_here": False},
+        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "lasts": 60.0, **DEVICE, **ELSEWHERE, "known_here": False},
         "user_pkey session_by_user device_pkey device_by_last_seen attempt_pkey",
         100,
     ),
     "session.refresh": Case(
-        {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "expires_at": LATER},
+        {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "lasts": 60.0},
         "session_family_hash_key session_pkey",
         50,
     ),

@@ -26,7 +26,7 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("id", "viewer", "session", "user_id", "parent_id", "limit", "cursor_id"), 7),
     **dict.fromkeys(("username", "email", "login", "text", "q", "name", "avatar", "bio", "password_hash", "seen"), "x"),
     **dict.fromkeys(("family_hash", "token_hash", "new_token_hash", "proof"), b"x"),
-    **dict.fromkeys(("cursor_date", "expires_at"), datetime(2026, 1, 1, tzinfo=UTC)),
+    **{"cursor_date": datetime(2026, 1, 1, tzinfo=UTC), "lasts": 60.0},
     **dict.fromkeys(("user_agent", "ip", "address", "network"), "x"),
     **dict.fromkeys(("account_free", "address_free", "first_delay", "longest_delay", "forgotten_after"), 9),
     **{"known_for_days": 9, "known_here": False},

@@ -6,6 +6,7 @@ Each client sends again, with the same Idempotency-Key, what it has no answer to
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,11 @@ pytest_plugins = "tests.cluster_fixtures"
 PROMISED = 5  # seconds from when the database is back to when the service answers
 
 
+def loaded(**settings: Any) -> dict[str, str]:
+    """An environment in which nobody writes too much."""
+    return environment(limits__write="1000000/minute", **settings)
+
+
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     return 6 if request.config.getoption("--slow") else 1
@@ -28,7 +34,7 @@ def rounds(request: pytest.FixtureRequest) -> int:
 def test_a_database_that_is_killed_loses_nothing_and_is_used_again_in_time(
     folder: Path, cluster: Cluster, rounds: int
 ) -> None:
-    with serving(folder, environment(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
+    with serving(folder, loaded(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
         for _ in range(rounds):
             writers.wait_for(5)
             cluster.kill()
@@ -43,7 +49,7 @@ def test_a_database_that_is_killed_loses_nothing_and_is_used_again_in_time(
 
 
 def test_an_embedded_database_that_is_killed_loses_nothing_either(folder: Path, cluster: Cluster, rounds: int) -> None:
-    env = environment(db__embedded_dir=cluster.directory)
+    env = loaded(db__embedded_dir=cluster.directory)
     with serving(folder, env, *WORKERS) as server, writing(server) as writers:
         for _ in range(rounds):
             writers.wait_for(5)
@@ -56,7 +62,7 @@ def test_an_embedded_database_that_is_killed_loses_nothing_either(folder: Path, 
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, cluster: Cluster, rounds: int) -> None:
-    with serving(folder, environment(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
+    with serving(folder, loaded(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
         until(lambda: len(worker_pids(server)) == 2)
         for number in range(rounds):
             writers.wait_for(5)
@@ -71,9 +77,10 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, 
 
 def test_who_is_told_to_end_finishes_what_was_begun(folder: Path, cluster: Cluster, rounds: int) -> None:
     """Nobody gets half an answer: it is whole, or the connection ends before its first byte."""
-    env = environment(db__uri=cluster.start())
+    env = loaded(db__uri=cluster.start())
     for number in range(rounds):
-        with serving(folder, env, *(() if number % 2 else WORKERS)) as server, writing(server, patient=False) as writers:
+        options = () if number % 2 else WORKERS
+        with serving(folder, env, *options) as server, writing(server, patient=False) as writers:
             writers.wait_for(5)
             assert server.stop() == 0
             writers.finish()
@@ -85,7 +92,7 @@ def test_who_is_told_to_end_finishes_what_was_begun(folder: Path, cluster: Clust
 @as_root
 def test_a_full_disk_and_room_again_lose_nothing(folder: Path) -> None:
     with small_disk(folder) as disk:
-        env = environment(db__embedded_dir=disk / "db")
+        env = loaded(db__embedded_dir=disk / "db")
         with serving(folder, env, *WORKERS) as server, writing(server) as writers:
             writers.wait_for(5)
             filler = fill(disk)

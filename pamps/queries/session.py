@@ -2,7 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
-    DateTime,
+    Double,
     FromClause,
     LargeBinary,
     Text,
@@ -40,7 +40,8 @@ from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_o
 ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
 SEEN = bindparam("seen", type_=Text)
-EXPIRES = bindparam("expires_at", type_=DateTime(timezone=True))
+# By the database's clock, as it is by that one that they end; the time of a server process may be wrong, and jump.
+EXPIRES = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("lasts", type_=Double))
 FAMILY = bindparam("family_hash", type_=LargeBinary)
 TOKEN = bindparam("token_hash", type_=LargeBinary)
 NEW_TOKEN = bindparam("new_token_hash", type_=LargeBinary)

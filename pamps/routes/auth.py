@@ -1,7 +1,6 @@
 """Signing in: tokens, given, renewed and revoked."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
@@ -74,7 +73,7 @@ async def sign_in(
         sessions.start,
         user_id=user_id,
         seen=known,
-        expires_at=refresh_expiry(settings.security),
+        lasts=settings.security.refresh_token_expire_minutes * 60,
         user_agent=shown_user_agent(request),
         ip=host,
         family_hash=token.family_hash,
@@ -106,7 +105,7 @@ async def refresh(body: RefreshRequest, db: Database, settings: Settings) -> Res
         family_hash=sent.family_hash,
         token_hash=sent.token_hash,
         new_token_hash=token.token_hash,
-        expires_at=refresh_expiry(settings.security),
+        lasts=settings.security.refresh_token_expire_minutes * 60,
     )
     if session is None:
         raise errors.SessionEnded()
@@ -184,10 +183,6 @@ def tokens(user_id: int, session_id: int, refresh_token: RefreshToken, settings:
         expires_in=int(settings.access_token_expire_minutes * 60),
     )
     return Response(token.model_dump_json(), media_type="application/json", headers=NO_STORE)
-
-
-def refresh_expiry(settings: Security) -> datetime:
-    return datetime.now(UTC) + timedelta(minutes=settings.refresh_token_expire_minutes)
 
 
 def shown_user_agent(request: Request) -> str | None:
