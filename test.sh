@@ -41,6 +41,7 @@ check "format" ruff format --check .
 check "lint" ruff check .
 check "types" mypy
 check "imports" lint-imports
+check "security" bandit -q -r pamps -c pyproject.toml
 check "migrations" pytest -q tests/test_migrations.py
 [ -t 1 ] && progress=/dev/tty # they take minutes
 check "tests" pytest -q -n 2 --ignore tests/test_migrations.py "${slow[@]}"

@@ -76,7 +76,7 @@ def identified(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == HEADER and WELL_FORMED.fullmatch(value):
             return str(value, "ascii")
-    return f"{getrandbits(64):016x}"  # nosec B311: it has to be another each time, not a secret
+    return f"{getrandbits(64):016x}"  # nosec B311 # it has to be another each time, not a secret
 
 
 def template(scope: Scope) -> str | None:

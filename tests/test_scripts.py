@@ -15,7 +15,7 @@ echo "python $*" >>called
 case "$*" in "-m venv "*) ;; *) exit 0 ;; esac
 [ -e no-venv ] && mkdir -p .venv/bin && cp "$0" .venv/bin/python && exit 1
 rm -rf .venv && mkdir -p .venv/bin
-for name in python pip pamps pytest ruff mypy lint-imports; do
+for name in python pip pamps pytest ruff mypy lint-imports bandit; do
     cat >".venv/bin/$name" <<'COMMAND'
 #!/bin/sh
 name=${0##*/}
@@ -100,7 +100,7 @@ def test_an_environment_half_made_is_made_again(folder: Folder, script: tuple[st
 
 def test_each_check_is_a_line_and_the_tests_that_fail_are_named_last(folder: Folder) -> None:
     code, _, said = folder.run("./test.sh")
-    checks = ["format", "lint", "types", "imports", "migrations", "tests"]
+    checks = ["format", "lint", "types", "imports", "security", "migrations", "tests"]
     assert (code, [line.split()[:2] for line in said.splitlines()[3:]]) == (0, [["ok", check] for check in checks])
     (folder.path / "fails-pytest").write_text(
         "FAILED tests/test_like.py::test_a - assert\nERROR tests/x.py\n1 failed\n"

@@ -174,7 +174,8 @@ def pass_on_hangup(number: int, frame: FrameType | None) -> None:
 
 def greet(settings: Settings, host: str, port: int) -> None:
     """Say where everything is: to people; a program that reads the log has its line."""
-    host = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    everywhere = host in ("0.0.0.0", "::")  # nosec B104 # only to be seen: what the settings say is bound to
+    host = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
     base = f"http://{host}:{port}"
     if settings.log_as_json:
         log.info("Pamps serves on %s", base)

@@ -55,7 +55,7 @@ def banner() -> str:
 def run_script(source: str, names: dict[str, Any]) -> None:
     """Run a script; an error in it is shown as Python shows it, and ends with exit code 1."""
     try:
-        exec(compile(source, SCRIPT, "exec"), names)
+        exec(compile(source, SCRIPT, "exec"), names)  # nosec B102 # that is what a shell is for
     except BrokenPipeError:
         raise
     except Exception as error:

