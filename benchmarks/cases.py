@@ -35,6 +35,7 @@ def public_list() -> Case:
         lambda place: [Request("GET", "/post/")],
         lambda place: Script({}, ((posts.home, FIRST_PAGE),)),
         shared=True,
+        by_workers=True,
     )
 
 
@@ -68,6 +69,7 @@ def post() -> Case:
         "one post with replies",
         of_roots("/post/{}/"),
         lambda place: Script({"id": root_of_thread(place)}, ((posts.read, {"id": ":id"}),)),
+        shared=True,
     )
 
 
@@ -88,6 +90,7 @@ def thread() -> Case:
         of_roots("/post/{}/thread/"),
         lambda place: Script({"id": root_of_thread(place)}, ((threads.thread, {"id": ":id"}),)),
         in_textbook=False,
+        shared=True,
     )
 
 
@@ -133,7 +136,7 @@ def timeline(kind: str, title: str) -> Case:
         viewer = {"viewer": f"random({first}, {first + place.layout.readers_of_a_kind - 1})"}
         return Script(viewer, ((timelines.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
 
-    return Case(f"timeline-{kind}", title, requests, script)
+    return Case(f"timeline-{kind}", title, requests, script, by_workers=kind == "ordinary")
 
 
 def timeline_hot() -> Case:

@@ -16,9 +16,11 @@ from benchmarks.servers import Postgres, Server
 # The ceilings answer every case alike, so they are measured once a round, as a case of their own.
 CONSTANT = Case("constant", "a constant answer", lambda place: [Request("GET", "/")], None)
 CEILINGS = ("asgi", "fastapi")
-# `apart` is Pamps that answers each request by itself (server.coalesce off), where clients ask for the same.
-CANDIDATES = ("pamps", "apart", "pgbench", *CEILINGS, "textbook")
+# `apart` is Pamps that answers each request by itself (server.coalesce off), where clients ask for the same; with other
+# numbers of workers too, at the cases that tell what a worker more is worth.
 WORKERS = 2
+APART = {"apart": WORKERS, "apart-1": 1, "apart-4": 4}
+CANDIDATES = ("pamps", *APART, "pgbench", *CEILINGS, "textbook")
 WARM_UP = 2  # seconds
 COUNTED = 20  # requests of which the statements are counted
 
@@ -114,8 +116,8 @@ def takes(case: Case, candidate: str) -> bool:
         return case is CONSTANT and candidate in CEILINGS
     if candidate == "pgbench":
         return case.script is not None
-    if candidate == "apart":
-        return case.shared
+    if candidate in APART:
+        return case.by_workers or (case.shared and candidate == "apart")
     return case.in_textbook or candidate != "textbook"
 
 
@@ -131,8 +133,10 @@ def bench(
         if "pamps" in candidates or set(candidates) & set(CEILINGS):
             found["pamps"] = stack.enter_context(servers.pamps(uri, secret, folder, workers))
             size = len(load.fetch(found["pamps"].port, "/post/"))
-        if "apart" in candidates:
-            found["apart"] = stack.enter_context(servers.pamps(uri, secret, folder, workers, coalesce=False))
+        for candidate, number in APART.items():
+            if candidate in candidates:
+                number = 1 if smoke else number
+                found[candidate] = stack.enter_context(servers.pamps(uri, secret, folder, number, candidate))
         if "textbook" in candidates:
             found["textbook"] = stack.enter_context(servers.textbook(uri, secret, folder, workers))
         for candidate, app in (("asgi", "bare"), ("fastapi", "through_fastapi")):
@@ -158,7 +162,7 @@ def measure(
             told("warming up", case, candidate, min(seconds, WARM_UP))
     with bench.ground.counting():
         for case, candidate in plan:
-            if candidate in ("pamps", "apart", "textbook"):
+            if candidate in ("pamps", *APART, "textbook"):
                 count = bench.count_statements(case, candidate)
                 results.statements.setdefault(case.name, {})[candidate] = count
     for number in range(1, rounds + 1):

@@ -88,18 +88,18 @@ def uvicorn(app: str, port: int, workers: int) -> list[str]:
 
 
 @contextmanager
-def pamps(uri: str, secret: str, folder: Path, workers: int, coalesce: bool = True) -> Iterator[Server]:
-    """Pamps, as in production."""
+def pamps(uri: str, secret: str, folder: Path, workers: int, name: str = "pamps") -> Iterator[Server]:
+    """Pamps, as in production; under another name it answers each request by itself."""
     port = free_port()
     env = environment(
         PAMPS_ENV="production",
         PAMPS_DB__uri=uri,
         PAMPS_SECURITY__secret_key=secret,
-        PAMPS_SERVER__coalesce=str(coalesce).lower(),
+        PAMPS_SERVER__coalesce="true" if name == "pamps" else "false",
         **{f"PAMPS_LIMITS__{kind}": HARDLY_A_LIMIT for kind in ("sign_up", "sign_in", "write", "read", "search")},
     )
     command = [sys.executable, "-m", "pamps", "serve", "--port", str(port), "--workers", str(workers)]
-    with running("pamps" if coalesce else "apart", command, env, folder, port, "/readyz") as server:
+    with running(name, command, env, folder, port, "/readyz") as server:
         yield server
 
 
