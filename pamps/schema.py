@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError
 
 from pamps.errors import SchemaBehind
 
@@ -34,7 +35,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the database up to `revision`, or down to it if that is where it lies; `base` empties it.
 
     All steps in one transaction: a step that fails leaves the schema as it was. Raises SchemaBehind where the schema is
-    of a revision that this version does not know.
+    of a revision that this version does not know; of what the database refuses, `detail` names the step.
     """
     with engine.begin() as connection:
         migrate_within(connection, revision)
@@ -53,9 +54,15 @@ def migrate_within(connection: Connection, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
+    done: list[object] = []  # env.py adds each step that is
+    config.attributes.update(connection=connection, done=done)
     below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
-    (command.downgrade if below else command.upgrade)(config, revision)
+    try:
+        (command.downgrade if below else command.upgrade)(config, revision)
+    except DBAPIError as error:
+        before = known.index(now) if now else len(known)
+        error.add_detail(f"from {known[before + len(done)]}" if below else f"to {known[before - 1 - len(done)]}")
+        raise
 
 
 def current(engine: Engine) -> str | None:

@@ -74,9 +74,14 @@ def migrate(uri: str, revision: str = "head") -> None:
             check_letters(engine)
         schema.migrate(engine, revision)
     except DBAPIError as error:
-        raise DatabaseUnavailable(f"the database refused to migrate: {first_line(error.orig)}") from error
+        raise DatabaseUnavailable(f"the database refused to migrate{where(error)}: {first_line(error.orig)}") from error
     finally:
         engine.dispose()
+
+
+def where(error: DBAPIError) -> str:
+    """The step that a migration failed at, if it had come to one."""
+    return "".join(f" {step}" for step in error.detail)
 
 
 def check_letters(engine: Engine) -> None:

@@ -122,7 +122,7 @@ def test_the_schema_of_a_newer_version_is_left_alone(anew: Commands) -> None:
 
 def test_a_database_with_other_tables_is_left_as_it_is(anew: Commands) -> None:
     anew.sql('CREATE TABLE "user" (id text)')
-    said = 'the database refused to migrate: relation "user" already exists'
+    said = 'the database refused to migrate to 2026_11_22_first_tables: relation "user" already exists'
     assert [anew.refused(command) for command in ("migrate", "user-list")] == [said, said]
     assert anew.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [("user",)]
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel
 
 from pamps import db, schema, startup
-from pamps.errors import SchemaBehind
+from pamps.errors import DatabaseUnavailable, SchemaBehind
 from tests.catalog import COLUMNS, CONSTRAINTS, FUNCTIONS, INDEXES, TRIGGERS, parts, whole
 from tests.tables import tables
 
@@ -185,6 +185,21 @@ def test_a_migration_that_fails_leaves_schema_and_data_as_they_were(
     with pytest.raises(ProgrammingError, match="nowhere"):
         schema.migrate(fresh)
     assert (whole(fresh), tables(fresh), schema.current(fresh)) == before
+
+
+def test_of_a_migration_that_fails_the_step_is_named(fresh: Engine, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("failing")
+    refused = 'the database refused to migrate to 2999_01_01_failing: relation "nowhere" does not exist'
+    for _ in range(2):  # after all the others, and by itself
+        with pytest.raises(DatabaseUnavailable) as upwards:
+            migrate(fresh)
+        assert upwards.value.detail == refused
+        migrate(fresh, schema.revisions()[1])
+    with fresh.begin() as connection:
+        connection.execute(text("CREATE VIEW in_the_way AS SELECT * FROM session"))
+    with pytest.raises(DatabaseUnavailable) as downwards:
+        migrate(fresh, FIRST)
+    assert re.match(r"the database refused to migrate from 2026_\w+: cannot drop", downwards.value.detail)
 
 
 @pytest.mark.usefixtures("failing")

@@ -5,16 +5,20 @@ Each client sends again, with the same Idempotency-Key, what it has no answer to
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pamps import schema
+from tests.checkout import fresh_clone
 from tests.clusters import Cluster
-from tests.processes import environment, serving, until
+from tests.processes import DEADLINE, environment, pamps, serving, until
 from tests.root import as_root, small_disk
 from tests.test_healing import WORKERS, fill, worker_pids
-from tests.writers import check, writing
+from tests.test_migrations import FAILING
+from tests.writers import CLIENTS, check, writing
 
 pytest_plugins = "tests.cluster_fixtures"
 
@@ -75,6 +79,16 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(folder: Path, 
         assert server.stop() == 0
 
 
+def test_one_key_through_two_processes_writes_once(folder: Path, cluster: Cluster) -> None:
+    with serving(folder, loaded(db__uri=cluster.start()), *WORKERS) as server, ThreadPoolExecutor(CLIENTS) as threads:
+        headers = {**server.register("ada"), "Idempotency-Key": "a", "Connection": "close"}
+        sent = [threads.submit(server.publish, headers, "Hello!") for _ in range(4 * CLIENTS)]
+        answers = [one.result(DEADLINE) for one in sent]
+        assert {one.status_code for one in answers} <= {201, 409}
+        assert len({one.content for one in answers if one.status_code == 201}) == 1
+        assert cluster.column("SELECT text FROM post") == ["Hello!"]
+
+
 def test_who_is_told_to_end_finishes_what_was_begun(folder: Path, cluster: Cluster, rounds: int) -> None:
     """Nobody gets half an answer: it is whole, or the connection ends before its first byte."""
     env = loaded(db__uri=cluster.start())
@@ -87,6 +101,24 @@ def test_who_is_told_to_end_finishes_what_was_begun(folder: Path, cluster: Clust
         assert writers.refused() == {0: len(writers.each)}
         check(writers, cluster)
         assert "Traceback" not in server.output
+
+
+def test_a_new_version_that_fails_to_migrate_leaves_the_old_one_serving(folder: Path, cluster: Cluster) -> None:
+    with serving(folder, loaded(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
+        writers.wait_for(3)
+        new = fresh_clone(folder / "new")
+        step = FAILING.format(down_revision=schema.head())
+        (new / "pamps" / "migrations" / "versions" / "2999_01_01_failing.py").write_text(step)
+        done = pamps("migrate", cwd=folder, env={**environment(db__uri=cluster.uri), "PYTHONPATH": str(new)})
+        assert (done.returncode, done.stderr) == (
+            1,
+            'the database refused to migrate to 2999_01_01_failing: relation "nowhere" does not exist\n',
+        )
+        writers.wait_for(3)
+        writers.finish()
+        assert server.status("/readyz") == 200
+        check(writers, cluster)
+        assert cluster.column("SELECT version_num FROM alembic_version") == [schema.head()]
 
 
 @as_root

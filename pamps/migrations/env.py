@@ -31,6 +31,7 @@ def migrate(connection: Connection) -> None:
         transaction_per_migration=False,
         process_revision_directives=name,
         include_name=schema.ours,
+        on_version_apply=lambda step, **_: context.config.attributes.get("done", []).append(step),
     )
     with context.begin_transaction():
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
