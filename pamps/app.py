@@ -19,7 +19,7 @@ from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.limits import Limits
 from pamps.problems import Problems
-from pamps.routes import auth, docs, health, post, token, user
+from pamps.routes import auth, docs, health, post, token, two_factor, user
 from pamps.security import Passwords
 from pamps.tallies import keep_together
 from pamps.watching import Watching
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.router.redirect_slashes = False
-    for noun in (post, user, token, auth, health, docs):
+    for noun in (post, user, token, two_factor, auth, health, docs):
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)

@@ -139,6 +139,16 @@ def passwd(username: Annotated[str, typer.Argument()], password_stdin: PasswordS
 
 
 @app.command()
+def two_factor_off(username: Annotated[str, typer.Argument()]) -> None:
+    """Turn off the second factor of a user who has lost it and the recovery codes."""
+    from pamps.commands import accounts
+    from pamps.config import current_settings
+
+    accounts.drop_second_factor(current_settings(), username)
+    say(f"{username} signs in with the password alone.")
+
+
+@app.command()
 def user_list(
     prefix: Annotated[str, typer.Option("--filter", "-f", help="How the username or the name begins.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each, one a line.")] = False,

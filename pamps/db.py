@@ -104,7 +104,9 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "idempotency_key_pkey": errors.IdempotencyKeyInUse,
 }
 
-BY_CODE = {error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor)}
+BY_CODE = {
+    error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.TwoFactorOn)
+}
 
 UNAVAILABLE = (
     OSError,  # no server at that address, the connection broke, or nothing came in time (TimeoutError)

@@ -101,6 +101,16 @@ class WrongCredentials(Unauthenticated):
     title = "The username or the password is wrong"
 
 
+class CodeNeeded(Unauthenticated):
+    code = "code-needed"
+    title = "The password is right; send a code of the second factor as well"
+
+
+class WrongCode(Unauthenticated):
+    code = "wrong-code"
+    title = "The code is wrong, or was used before"
+
+
 # 403
 
 
@@ -131,6 +141,11 @@ class NotTheAuthor(Forbidden):
 class WrongPassword(Forbidden):
     code = "wrong-password"
     title = "The password is wrong"
+
+
+class CodeRefused(Forbidden):
+    code = "code-refused"
+    title = "The code is wrong, or was used before"
 
 
 # 404
@@ -209,6 +224,16 @@ class IdempotencyKeyInUse(Conflict):
     code = "idempotency-key-in-use"
     title = "A request with this Idempotency-Key is just being answered"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class TwoFactorOn(Conflict):
+    code = "two-factor-on"
+    title = "The second factor is on already"
+
+
+class TwoFactorOff(Conflict):
+    code = "two-factor-off"
+    title = "There is no second factor"
 
 
 # 413, 415, 422

@@ -29,7 +29,10 @@ hypothesis.settings.register_profile("slow", deadline=None, max_examples=1000, p
 
 SECRET = "a-key-for-tests-0123456789-abcdefghijklmnop"
 FOLDER = "PYTEST_PAMPS_FOLDER"  # of the embedded server that all test processes share
-TABLES = '"user", social, session, post, "like", link, pgqueuer, pgqueuer_log, attempt, device, idempotency_key, tally'
+TABLES = (
+    '"user", social, session, post, "like", link, pgqueuer, pgqueuer_log, attempt, device, idempotency_key, tally, '
+    "two_factor"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

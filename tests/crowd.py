@@ -10,6 +10,7 @@ FAN = 2  # follows STAR and 49 of the active
 KEEN = 3  # follows STAR and the 300 active
 NOSTALGIC = 4  # follows the 300 silent, and has thousands of personal tokens
 EVERYWHERE = 5  # follows everybody, likes everything, and is signed in on thousands of devices
+BEGINNER = 7  # has begun a second factor, which is not on; that of every other one is
 NEWCOMER = 6  # wrote ALONE, the one post without a reply
 ACTIVE, SILENT, OTHERS = 101, 401, 701  # the first of 300, of 300, and of the rest
 
@@ -18,6 +19,7 @@ ALONE = 2
 USERS, POSTS, OLD_POSTS = 1000, 5000, 600  # of a crowd of size 1; the old posts are by the silent, who wrote no other
 
 PASSWORD_HASH = "hash"
+SECRET = "secret"
 PERSONAL_ID = 1_000_000_000  # of the first personal token
 HOME = "198.51.100.0/24"
 TABLES = ('"user"', "post", "social", '"like"')
@@ -78,6 +80,11 @@ INSERT INTO device (user_id, network, last_seen)
 SELECT n, CASE k WHEN 0 THEN '{HOME}' ELSE '203.0.' || k || '.0/24' END, now() - k * interval '1 hour'
 FROM generate_series(1, %(users)s) AS n, generate_series(0, 3) AS k
 """
+TWO_FACTOR = f"""
+INSERT INTO two_factor (user_id, secret, enabled_at)
+SELECT n, '{SECRET}', CASE WHEN n <> {BEGINNER} THEN now() END FROM generate_series(1, %(users)s) AS n
+WHERE n <> {NEWCOMER}
+"""
 ATTEMPT = """
 INSERT INTO attempt (key, failures, last_at)
 SELECT attempt_key('login', 'user' || n), 3, now() - n * interval '1 second' FROM generate_series(1, %(users)s) AS n
@@ -107,7 +114,20 @@ def gather(uri: str, size: int) -> None:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for step in (USER, POST, SOCIAL, LIKE, SESSION, PERSONAL, DEVICE, ATTEMPT, KEPT_ANSWER, TALLY, FOLLOWING):
+        for step in (
+            USER,
+            POST,
+            SOCIAL,
+            LIKE,
+            SESSION,
+            PERSONAL,
+            DEVICE,
+            TWO_FACTOR,
+            ATTEMPT,
+            KEPT_ANSWER,
+            TALLY,
+            FOLLOWING,
+        ):
             cursor.execute(step, numbers)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

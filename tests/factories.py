@@ -8,14 +8,19 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 from sqlmodel import Session as SqlSession
 
+from pamps import codes
 from pamps.config import Settings
-from pamps.models import Device, Like, Post, Session, Social, User
+from pamps.models import Device, Like, Post, Session, Social, TwoFactor, User
 from pamps.models.session import SCOPES
 from pamps.security import Passwords, RefreshToken, new_personal_token, new_refresh_token, sign_access_token
 
 PASSWORD = "correct horse battery"
 
-Row = TypeVar("Row", User, Post, Like, Social, Session, Device)
+Row = TypeVar("Row", User, Post, Like, Social, Session, Device, TwoFactor)
+
+
+def recovery_code(number: int) -> str:
+    return f"abcd-efgh-jkmn-pqr{number + 2}" if number < 8 else f"abcd-efgh-jkmn-pq{number - 6}z"
 
 
 class World:
@@ -84,6 +89,13 @@ class World:
         )
         assert row.id is not None
         return token.text(user.id, row.id)
+
+    def second_factor(self, user: User, **fields: Any) -> str:
+        """A second factor that is on: its secret. Its recovery codes are `recovery_code` from 0 to 9."""
+        assert user.id is not None
+        fields = {"secret": codes.new_secret(), "enabled_at": datetime.now(UTC), **fields}
+        hashed = codes.hashes([recovery_code(number) for number in range(10)])
+        return self.add(TwoFactor(**{"user_id": user.id, "recovery_codes": hashed, **fields})).secret
 
     def add(self, row: Row) -> Row:
         self.session.add(row)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine, inspect, text
 
-NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer", "idempotency_key")
+NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer", "idempotency_key", "two_factor")
 
 
 def tables(engine: Engine) -> dict[str, list[str]]:

@@ -165,6 +165,16 @@ def test_passwd_asks_at_a_terminal(pamps: Commands, passwords: Passwords) -> Non
     assert passwords.matches(PASSWORD, stored_hash(pamps, "u1"))
 
 
+def test_two_factor_off_is_for_whoever_has_lost_theirs(pamps: Commands) -> None:
+    pamps.add_users(3)
+    pamps.sql("INSERT INTO two_factor (user_id, secret, enabled_at) VALUES (1, 'x', now()), (2, 'y', now())")
+    assert pamps("two-factor-off", "U1") == "U1 signs in with the password alone.\n"
+    assert pamps.sql("SELECT user_id FROM two_factor") == [(2,)]
+    assert pamps.refused("two-factor-off", "u3") == "There is no second factor"
+    assert pamps.refused("two-factor-off", "nobody") == "there is no user nobody"
+    assert pamps.sql("SELECT user_id FROM two_factor") == [(2,)]
+
+
 @pytest.mark.parametrize(
     ("username", "password", "said"),
     [

@@ -33,12 +33,13 @@ KINDS: set[type[PampsError]] = {
 class Scene(NamedTuple):
     """ada, who asks, is user 1 in session 1, and has a personal token to read; bob is user 2, post 1 is his.
 
-    She likes it, by the key "used".
+    She likes it, by the key "used". zoe has a second factor.
     """
 
     api: Api
     ada: Signed
     reader: Signed
+    zoe: Signed
     settings: Settings
     engine: Engine
     new_database: Callable[[], str]
@@ -47,6 +48,9 @@ class Scene(NamedTuple):
         """The service with another setting of the database."""
         changed = self.settings.model_copy(update={"db": self.settings.db.model_copy(update=changes)})
         return Api(create_app(changed))
+
+    def sign_in(self, username: str, **more: str) -> Response:
+        return self.api.post("/token", data={"username": username, "password": PASSWORD, **more})
 
     def register(self, **changes: str) -> Response:
         ada = {"email": "new@example.com", "username": "new", "password": PASSWORD}
@@ -59,7 +63,9 @@ def scene(api: Api, world: World, settings: Settings, engine: Engine, new_databa
     world.post(by=bob)
     signed_in, reader = api.as_(world.sign_in(ada)[0]), api.as_(world.personal_token(ada, ["read"], name="reader"))
     assert with_key(signed_in, "used").status_code == 201
-    return Scene(api, signed_in, reader, settings, engine, new_database)
+    zoe = world.user("zoe")
+    world.second_factor(zoe)
+    return Scene(api, signed_in, reader, api.as_(world.sign_in(zoe)[0]), settings, engine, new_database)
 
 
 def with_key(who: Signed, key: str, post: int = 1) -> Response:
@@ -159,6 +165,15 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.IdempotencyKeyInUse: in_use,
     errors.IdempotencyKeyReused: lambda scene: with_key(scene.ada, "used", post=2),
     errors.TooManyAttempts: after_too_many,
+    errors.CodeNeeded: lambda scene: scene.sign_in("zoe"),
+    errors.WrongCode: lambda scene: scene.sign_in("zoe", code="000000x"),
+    errors.CodeRefused: lambda scene: scene.zoe.delete(
+        "/user/me/two-factor/", json={"password": PASSWORD, "code": "x"}
+    ),
+    errors.TwoFactorOn: lambda scene: scene.zoe.post("/user/me/two-factor/", json={"password": PASSWORD}),
+    errors.TwoFactorOff: lambda scene: scene.ada.delete(
+        "/user/me/two-factor/", json={"password": PASSWORD, "code": "x"}
+    ),
     errors.TooManyRequests: too_many,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,

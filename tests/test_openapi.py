@@ -33,6 +33,11 @@ OPERATIONS = {
     "GET /user/me/tokens/": "200 304 401 403 422 429 503",
     "POST /user/me/tokens/": "201 400 401 403 409 413 415 422 429 503",
     "DELETE /user/me/tokens/{id}/": "204 401 403 404 413 422 429 503",
+    "GET /user/me/two-factor/": "200 304 401 403 429 503",
+    "POST /user/me/two-factor/": "201 400 401 403 409 413 415 422 429 503",
+    "POST /user/me/two-factor/confirm/": "200 400 401 403 409 413 415 422 429 503",
+    "POST /user/me/two-factor/recovery-codes/": "200 400 401 403 409 413 415 422 429 503",
+    "DELETE /user/me/two-factor/": "204 400 401 403 409 413 415 422 429 503",
     "POST /user/": "201 400 401 403 409 413 415 422 429 503",
     "GET /user/": "200 304 401 403 422 429 503",
     "GET /user/{username}/": "200 304 401 403 404 422 429 503",
@@ -133,7 +138,7 @@ def test_an_answer_has_all_its_fields_and_no_other(document: Document, operation
     assert seen == {
         "Token", "UserResponse", "UserSummary", "MeResponse", "SessionResponse", "PostResponse", "ThreadResponse",
         "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade", "Health", "Service",
-        "Problem", "Invalid",
+        "TwoFactorResponse", "TwoFactorSecret", "RecoveryCodes", "Problem", "Invalid",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pamps.config import Settings
 from pamps.db import PLANNING, Database, Statement
 from pamps.pagination import dated_page, page
 from tests import crowd
-from tests.crowd import ALONE, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR
+from tests.crowd import ALONE, BEGINNER, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR
 from tests.plans import Planner, planner
 from tests.statements import STATEMENTS
 
@@ -54,6 +54,8 @@ DEVICE = {"user_agent": "x", "ip": "::1", "family_hash": b"family", "token_hash"
 GUESSED = {"first_delay": 1, "longest_delay": 900, "forgotten_after": 86400, "account_free": 5}
 ELSEWHERE = {"address": "192.0.2.1", "network": "192.0.2.0/24", "known_for_days": 90}
 AT_HOME = {"address": "198.51.100.1", "network": crowd.HOME, "known_for_days": 90}
+HASH = {"seen": crowd.PASSWORD_HASH}
+CODE = {"secret": crowd.SECRET, "step": 1, "recovery_code": None}
 FAMILY = {"family_hash": hash_of(f"family{FAN}")}
 KEPT = {"fingerprint": b"x", "status": 201, "headers": "{}", "answer": b"x"}
 
@@ -98,19 +100,32 @@ CASES = {
     ),
     "session.credentials": Case(
         {"login": f"user{FAN}", **ELSEWHERE, **GUESSED, "address_free": 50},
-        "user_username_key user_email_key device_pkey attempt_pkey attempt_by_last_at",
+        "user_username_key user_email_key two_factor_pkey device_pkey attempt_pkey attempt_by_last_at",
         100,
     ),
     "session.credentials, at home": Case(
         {"login": f"user{FAN}", **AT_HOME, **GUESSED, "address_free": 50},
-        "user_username_key user_email_key device_pkey attempt_pkey attempt_by_last_at",
+        "user_username_key user_email_key two_factor_pkey device_pkey attempt_pkey attempt_by_last_at",
+        50,
+    ),
+    "session.take_back": Case(
+        {"user_id": FAN, "login": f"user{FAN}", "address": "192.0.2.1", "network": crowd.HOME, "known_here": False},
+        "attempt_pkey",
         50,
     ),
     "session.upgrade_hash": Case({"user_id": FAN, **HASHES}, "user_pkey", 50),
     "session.start": Case(
-        {"user_id": FAN, "seen": crowd.PASSWORD_HASH, "lasts": 60.0, **DEVICE, **ELSEWHERE, "known_here": False},
-        "user_pkey session_by_user device_pkey device_by_last_seen attempt_pkey",
-        100,
+        {
+            "user_id": FAN,
+            "seen": crowd.PASSWORD_HASH,
+            "lasts": 60.0,
+            **DEVICE,
+            **ELSEWHERE,
+            "known_here": False,
+            **CODE,
+        },
+        "user_pkey two_factor_pkey session_by_user device_pkey device_by_last_seen attempt_pkey",
+        150,
     ),
     "session.refresh": Case(
         {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "lasts": 60.0},
@@ -160,6 +175,26 @@ CASES = {
         f"social_following post_public post_by_user_no_replies post_pkey {OF_POSTS}",
         1200,
     ),
+    "two_factor.status": Case(by(FAN), "two_factor_pkey session_by_user", 10),
+    "two_factor.begin": Case(
+        {**by(NEWCOMER), **HASH, "secret": "x"},
+        "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey",
+        100,
+    ),
+    "two_factor.enable": Case(
+        {**by(BEGINNER), "secret": crowd.SECRET, "step": 1, "new_codes": ["x"]},
+        "two_factor_pkey session_by_user attempt_pkey",
+        50,
+    ),
+    "two_factor.renew": Case(
+        {**by(FAN), **HASH, **CODE, "new_codes": ["x"]},
+        "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey",
+        100,
+    ),
+    "two_factor.disable": Case(
+        {**by(FAN), **HASH, **CODE}, "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey", 100
+    ),
+    "two_factor.turn_off": Case({"username": f"user{FAN}"}, "user_username_key two_factor_pkey", 20),
     "user.register": Case({**VISITOR, **ACCOUNT, "password_hash": "x"}, "", 50),
     "user.find": Case({**by(FAN), "username": f"user{STAR}"}, f"user_username_key {OF_USERS}", 20),
     "user.me": Case(by(FAN), f"user_pkey {OF_USERS}", 20),
@@ -170,12 +205,14 @@ CASES = {
     ),
     "user.change": Case({**by(FAN), "changes": '{"bio": "x"}'}, f"user_pkey {OF_USERS}", 50),
     "user.names": Case({"username": f"user{FAN}"}, "user_username_key", 10),
-    "user.proof": Case({**by(FAN), **GUESSED}, "user_pkey session_by_user attempt_pkey attempt_by_last_at", 50),
+    "user.proof": Case(
+        {**by(FAN), **GUESSED}, "user_pkey two_factor_pkey session_by_user attempt_pkey attempt_by_last_at", 50
+    ),
     "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user device_pkey attempt_pkey", 100),
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
         "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
-        "social_followers social_following link_pkey device_pkey idempotency_key_by_user",
+        "social_followers social_following link_pkey device_pkey two_factor_pkey idempotency_key_by_user",
         300,
     ),
     "user.set_password": Case(

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 from asyncpg.connection import LoggedQuery
+from pyotp import TOTP
 
 from pamps.app import create_app
 from pamps.config import Settings
@@ -18,7 +19,7 @@ from pamps.db import Statement, asyncpg_uri
 from pamps.models import User
 from pamps.routing import Route
 from tests.api import Api
-from tests.factories import PASSWORD, World
+from tests.factories import PASSWORD, World, recovery_code
 from tests.statements import STATEMENTS
 
 # A value for each parameter that any statement has.
@@ -33,6 +34,7 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("key", "fingerprint", "answer"), b"x"),
     **{"owner": 7, "status": 201, "headers": "{}", "kept": timedelta(hours=24)},
     "changes": "{}",
+    **{"secret": "x", "step": 7, "recovery_code": "x", "new_codes": ["x"]},
     **{"names": ["x"], "ends": [datetime(2100, 1, 1, tzinfo=UTC)], "amounts": [1]},
     **{"days": 7, "scopes": ["read"], "ids": [7], "times": [datetime(2026, 1, 1, tzinfo=UTC)]},
 }
@@ -102,6 +104,7 @@ ONE_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/user/timeline/"): ("/user/timeline/", {}),
     ("GET", "/user/me/"): ("/user/me/", {}),
     ("PATCH", "/user/me/"): ("/user/me/", {"json": {"name": "Ada", "bio": None}}),
+    ("GET", "/user/me/two-factor/"): ("/user/me/two-factor/", {}),
     ("GET", "/user/me/sessions/"): ("/user/me/sessions/", {}),
     ("DELETE", "/user/me/sessions/{id}/"): ("/user/me/sessions/2/", {}),
     ("GET", "/user/me/tokens/"): ("/user/me/tokens/", {}),
@@ -192,7 +195,7 @@ def test_every_route_is_counted(running: Api) -> None:
         if isinstance(route, Route)
         for method in route.methods or ()
     }
-    assert {*ONE_STATEMENT, *TWO_STATEMENTS, *NO_STATEMENT} == routes
+    assert {*ONE_STATEMENT, *TWO_STATEMENTS, *BY_TWO_FACTOR, *NO_STATEMENT} == routes
 
 
 @pytest.mark.parametrize(("method", "url", "options", "count"), REQUESTS)
@@ -254,6 +257,36 @@ def test_what_the_database_refuses_runs_one_statement(counted: Counted, world: W
         counted.clear()
         assert refused().status_code in (403, 404, 409)
         assert len(counted.log) == 1
+
+
+BY_TWO_FACTOR = {
+    ("POST", "/user/me/two-factor/"): 201,
+    ("POST", "/user/me/two-factor/confirm/"): 200,
+    ("POST", "/user/me/two-factor/recovery-codes/"): 200,
+    ("DELETE", "/user/me/two-factor/"): 204,
+}
+
+
+def test_a_second_factor_is_changed_by_two_and_asked_for_by_two(counted: Counted, world: World, ada: User) -> None:
+    """One reads what a guess is held against, one acts on it; at /token, one takes the guess back."""
+    as_ada = counted.api.as_(world.sign_in(ada)[0])
+    secret, both = "", {"password": PASSWORD, "code": ""}
+    for (method, path), status in BY_TWO_FACTOR.items():
+        body = {"password": PASSWORD} if status == 201 else both
+        if "confirm" in path:
+            body = {"code": TOTP(secret).now()}
+        counted.clear()
+        response = as_ada.request(method, path, json=body)
+        assert (response.status_code, len(counted.log)) == (status, 2)
+        if status == 201:
+            secret = response.json()["secret"]
+        elif status == 200:
+            both["code"] = response.json()["recovery_codes"][0]
+    world.second_factor(ada)
+    for code, status in (("", 401), (recovery_code(0), 200)):
+        counted.clear()
+        response = counted.api.post("/token", data={"username": "ada", "password": PASSWORD, "code": code})
+        assert (response.status_code, len(counted.log)) == (status, 2)
 
 
 def test_a_sign_in_with_a_hash_of_old_runs_three(counted: Counted, world: World) -> None:

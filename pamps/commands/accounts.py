@@ -9,9 +9,10 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 from pamps.commands.ready import run
 from pamps.config import Settings
 from pamps.db import Database
-from pamps.errors import InvalidRequest, UserNotFound
+from pamps.errors import InvalidRequest, TwoFactorOff, UserNotFound
 from pamps.models.shape import Password, in_words, own
 from pamps.models.user import UserRequest, UserUpdate
+from pamps.queries import two_factor as two_factors
 from pamps.queries import user as users
 
 PAGE = 100
@@ -61,6 +62,19 @@ def fit(password: str, username: str | None = None, email: str | None = None) ->
         )
     except ValidationError as error:
         raise InvalidRequest(sentence(error, "password")) from None
+
+
+def drop_second_factor(settings: Settings, username: str) -> None:
+    """Let somebody sign in with the password alone again. Raises UserNotFound, TwoFactorOff."""
+
+    async def drop(db: Database) -> None:
+        found = await db.row(two_factors.turn_off, username=username)
+        if found is None:
+            raise UserNotFound(f"there is no user {username}")
+        if not found["was_on"]:
+            raise TwoFactorOff()
+
+    run(settings, drop)
 
 
 async def hash_of(password: str, settings: Settings) -> str:

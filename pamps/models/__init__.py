@@ -7,6 +7,19 @@ from pamps.models.mail import Link
 from pamps.models.post import Like, Post
 from pamps.models.session import Session
 from pamps.models.tally import Tally
+from pamps.models.two_factor import TwoFactor
 from pamps.models.user import Social, User
 
-__all__ = ["Attempt", "Device", "IdempotencyKey", "Like", "Link", "Post", "Session", "Social", "Tally", "User"]
+__all__ = [
+    "Attempt",
+    "Device",
+    "IdempotencyKey",
+    "Like",
+    "Link",
+    "Post",
+    "Session",
+    "Social",
+    "Tally",
+    "TwoFactor",
+    "User",
+]

@@ -1,5 +1,7 @@
 """Guesses at passwords and codes: counted before they are looked at, and forgiven, by functions of the migration."""
 
+from typing import Any
+
 from sqlalchemy import ARRAY, Boolean, Double, Integer, LargeBinary, Text, bindparam, cast, func, null
 from sqlalchemy.dialects.postgresql import array
 
@@ -43,6 +45,11 @@ def guess(*counted: tuple[Column, Column]) -> Column:
     return func.count_guess(
         array(keys, type_=ARRAY(LargeBinary)), array(free, type_=ARRAY(Integer)), *DELAYS, type_=Double
     )
+
+
+def taken_back(*keys: Column) -> Column:
+    """Takes back a guess that was neither right nor wrong."""
+    return func.take_back_guess(array[Any](keys, type_=ARRAY(LargeBinary)))
 
 
 def forgiven(user: Column, also: Column = NOTHING, partly: Column = NOTHING) -> Column:

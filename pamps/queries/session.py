@@ -6,6 +6,7 @@ from sqlalchemy import (
     FromClause,
     LargeBinary,
     Text,
+    and_,
     bindparam,
     case,
     delete,
@@ -22,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pamps.db import Statement
 from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
+from pamps.models.two_factor import two_factors
 from pamps.models.user import users
 from pamps.queries.attempt import (
     ACCOUNT_FREE,
@@ -33,9 +35,11 @@ from pamps.queries.attempt import (
     by_login,
     forgiven,
     guess,
+    taken_back,
 )
 from pamps.queries.device import forgotten, known_here, seen
 from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, sign_in, signed_in
+from pamps.queries.two_factor import on, satisfied, used
 
 ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
@@ -64,7 +68,14 @@ def session_json(session: FromClause) -> Column:
 # guesses are counted whether there is such a user or not. Those at a user's two names are counted apart: together, they
 # would tell whose an email is.
 whoever = (
-    select(users.c.id, users.c.password_hash)
+    select(
+        users.c.id,
+        users.c.password_hash,
+        two_factors.c.secret,
+        two_factors.c.last_step,
+        two_factors.c.recovery_codes,
+    )
+    .select_from(users.outerjoin(two_factors, and_(two_factors.c.user_id == users.c.id, on())))
     .where(or_(same(users.c.username, LOGIN), same(users.c.email, LOGIN)))
     .subquery("whoever")
 )
@@ -84,6 +95,11 @@ credentials = Statement(
     )
 )
 
+# Of a guess that was neither right nor wrong: the password was, and the code is still to come.
+take_back = Statement(
+    select(case((KNOWN_HERE, taken_back(by_device(USER))), else_=taken_back(by_login(), by_address())))
+)
+
 upgrade_hash = Statement(
     update(users)
     .where(users.c.id == USER, users.c.password_hash == SEEN)
@@ -99,12 +115,13 @@ swept = (
     .returning(sessions.c.id)
     .cte("swept")
 )
+code = used(USER)
 started = (
     insert(sessions)
     .from_select(
         ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
         select(users.c.id, EXPIRES, bindparam("user_agent", type_=Text), bindparam("ip", type_=Text), FAMILY, TOKEN)
-        .where(users.c.id == USER, users.c.password_hash == SEEN)
+        .where(users.c.id == USER, users.c.password_hash == SEEN, satisfied(USER, code))
         .with_for_update(read=True),
     )
     .returning(sessions.c.id, sessions.c.user_id)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from pamps.db import Statement
 from pamps.errors import UserNotFound
+from pamps.models.two_factor import two_factors
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
 from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
 from pamps.queries.sql import (
@@ -136,8 +137,17 @@ change = Statement(select(me_json(changed).label("body")))
 # What guesses at one's own password are held against. Aside: a guess counts, and no connection waits for the hashing.
 proof = Statement(
     select(
-        users.c.password_hash, users.c.username, users.c.email, guess((by_session(SESSION), ACCOUNT_FREE)).label("wait")
-    ).where(users.c.id == VIEWER, signed_in()),
+        users.c.password_hash,
+        users.c.username,
+        users.c.email,
+        two_factors.c.enabled_at.is_not(None).label("enabled"),
+        two_factors.c.secret,
+        two_factors.c.last_step,
+        two_factors.c.recovery_codes,
+        guess((by_session(SESSION), ACCOUNT_FREE)).label("wait"),
+    )
+    .select_from(users.outerjoin(two_factors, two_factors.c.user_id == users.c.id))
+    .where(users.c.id == VIEWER, signed_in()),
     aside=True,
 )
 

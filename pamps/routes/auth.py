@@ -3,13 +3,15 @@
 import time
 from typing import Annotated, Any
 
+from asyncpg import Record
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from pamps import errors
+from pamps import codes, config, errors, security
 from pamps.addresses import counted_address, home_network
 from pamps.config import Security
+from pamps.db import Runner
 from pamps.dependencies import Database, Passwords, Settings
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.models.shape import Email
@@ -25,6 +27,7 @@ from pamps.security import (
 )
 
 EMAIL: TypeAdapter[str] = TypeAdapter(Email)
+Whence = dict[str, str | None]  # the address that guesses are counted by, the network that devices are known by
 
 router = APIRouter(tags=["auth"], route_class=Route)
 
@@ -35,56 +38,85 @@ class PasswordGrant(BaseModel):
     username: str = Field(min_length=1, max_length=254, description="The username, or the email.")
     password: str = Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})
     grant_type: str = Field("", description="`password`, or nothing.")
+    code: str = Field("", max_length=64, description="Of the second factor, or a recovery code; if it is on.")
 
 
 @router.post(
     "/token",
     response_model=Token,
-    responses=raises(errors.WrongCredentials, errors.TooManyAttempts, errors.UnsupportedGrant),
+    responses=raises(
+        errors.WrongCredentials, errors.CodeNeeded, errors.WrongCode, errors.TooManyAttempts, errors.UnsupportedGrant
+    ),
 )
 async def sign_in(
     request: Request, form: Annotated[PasswordGrant, Form()], db: Database, passwords: Passwords, settings: Settings
 ) -> Response:
-    """Sign in with a username or an email and a password: starts a session."""
+    """Sign in with a username or an email, a password and, if the account asks for one, a code: starts a session."""
     if form.grant_type not in ("", "password"):
         raise errors.UnsupportedGrant()
-    if "\0" in form.username:
-        raise errors.WrongCredentials()
     host = request.client.host if request.client else None
     whence = {"address": counted_address(host), "network": home_network(host)}
-    found = await db.row(
-        sessions.credentials,
-        login=as_stored(form.username),
-        **whence,
-        **settings.guesses.model_dump(),
-    )
-    assert found is not None  # there is a row for nobody too
-    if found["wait"]:
-        raise errors.TooManyAttempts(found["wait"])
-    user_id, known = found["id"], found["password_hash"]
-    if not await passwords.verify(form.password, known) or user_id is None or known is None:
-        raise errors.WrongCredentials()
-    if passwords.outdated(known):
-        upgraded = await passwords.hash(form.password)
-        if await db.row(sessions.upgrade_hash, user_id=user_id, seen=known, password_hash=upgraded):
-            known = upgraded
+    account, known = await found(form, whence, db, passwords, settings)
+    code = await second_factor(form, account, whence, db)
     token = new_refresh_token()
     session = await db.row(
         sessions.start,
-        user_id=user_id,
+        user_id=account["id"],
         seen=known,
+        **code._asdict(),
         lasts=settings.security.refresh_token_expire_minutes * 60,
         user_agent=shown_user_agent(request),
         ip=host,
         family_hash=token.family_hash,
         token_hash=token.token_hash,
         **whence,
-        known_here=found["known_here"],
+        known_here=account["known_here"],
         known_for_days=settings.guesses.known_for_days,
     )
-    if session is None:  # while this one was checked, the password was changed, or another sign-in upgraded its hash
+    if session is None:
+        # While this one was checked, the password was changed, another sign-in upgraded its hash or used the same code.
         return await sign_in(request, form, db, passwords, settings)
-    return tokens(user_id, session["id"], token, settings.security)
+    return tokens(account["id"], session["id"], token, settings.security)
+
+
+async def found(
+    form: PasswordGrant,
+    whence: dict[str, str | None],
+    db: Runner,
+    passwords: security.Passwords,
+    settings: config.Settings,
+) -> tuple[Record, str]:
+    """The account that a password is of, as sessions.credentials knows it, and the hash that it has. Counts a guess."""
+    if "\0" in form.username:
+        raise errors.WrongCredentials()
+    account = await db.row(
+        sessions.credentials, login=as_stored(form.username), **whence, **settings.guesses.model_dump()
+    )
+    assert account is not None  # there is a row for nobody too
+    if account["wait"]:
+        raise errors.TooManyAttempts(account["wait"])
+    known: str | None = account["password_hash"]
+    if not await passwords.verify(form.password, known) or known is None:
+        raise errors.WrongCredentials()
+    if passwords.outdated(known):
+        upgraded = await passwords.hash(form.password)
+        if await db.row(sessions.upgrade_hash, user_id=account["id"], seen=known, password_hash=upgraded):
+            known = upgraded
+    return account, known
+
+
+async def second_factor(form: PasswordGrant, account: Record, whence: Whence, db: Runner) -> codes.Used:
+    """The code that a sign-in will use up; none where the account asks for none."""
+    if account["secret"] is None:
+        return codes.Used()
+    if not form.code:
+        login = as_stored(form.username)
+        await db.row(sessions.take_back, user_id=account["id"], login=login, known_here=account["known_here"], **whence)
+        raise errors.CodeNeeded()
+    code = codes.used(form.code, account["secret"], account["last_step"], account["recovery_codes"])
+    if code is None:
+        raise errors.WrongCode()
+    return code
 
 
 def as_stored(login: str) -> str:

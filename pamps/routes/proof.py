@@ -14,14 +14,20 @@ from pamps.security import Claim, Passwords
 UNPROVEN = (WrongPassword, TooManyAttempts)
 
 
-async def proven(password: str, viewer: Claim, db: Runner, passwords: Passwords, settings: Settings) -> Record:
-    """A viewer's `password_hash`, which the password was found to be right by, `username` and `email`.
-
-    Counts a guess, and raises UNPROVEN.
-    """
+async def guessed(viewer: Claim, db: Runner, settings: Settings) -> Record:
+    """What a viewer's guess is held against, once it is counted. Raises TooManyAttempts."""
     found = await db.one(users.proof, viewer, **settings.guesses.delays)
     if found["wait"]:
         raise TooManyAttempts(found["wait"])
+    return found
+
+
+async def proven(password: str, viewer: Claim, db: Runner, passwords: Passwords, settings: Settings) -> Record:
+    """What users.proof knows of a viewer: the `password_hash`, which the password was found to be right by, and more.
+
+    Counts a guess, and raises UNPROVEN.
+    """
+    found = await guessed(viewer, db, settings)
     if not await passwords.verify(password, found["password_hash"]):
         raise WrongPassword()
     return found
