@@ -1,11 +1,13 @@
 """Keyset pages: the parameters `limit` and `cursor`, and the Link header that leads to the next page (RFC 8288)."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from asyncpg import Record
 from fastapi import Depends, Query, Request
+from fastapi.datastructures import URL
 
 from pamps.models.shape import DATED_CURSOR, ID_CURSOR, InDigits
 
@@ -41,6 +43,16 @@ def next_link(request: Request, row: Record) -> dict[str, str]:
     cursor = row["next"]
     if cursor is None:
         return {}
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    here = str(request.url).partition("?")[0]
-    return {"Link": f'<{here}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
+    scope = request.scope
+    here = origin(scope["scheme"], request.headers.get("host"), tuple(scope["server"] or ())) + scope["path"]
+    kept = [("cursor", cursor)]
+    if scope["query_string"]:
+        kept[:0] = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return {"Link": f'<{here}?{urlencode(kept)}>; rel="next"'}
+
+
+@lru_cache(maxsize=64)  # worked out anew, it would be a twentieth of a list's time in a server process
+def origin(scheme: str, host: str | None, server: tuple[Any, ...]) -> str:
+    """The beginning of our addresses, as a client calls us."""
+    headers = [(b"host", host.encode("latin-1"))] if host is not None else []
+    return str(URL(scope={"scheme": scheme, "server": server or None, "path": "", "headers": headers}))
