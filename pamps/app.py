@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import idempotency, limits, logs, openapi, problems, startup, uses
+from pamps import idempotency, limits, logs, openapi, problems, startup, telemetry, uses
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
@@ -34,9 +34,7 @@ GIVEN = ("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-Aft
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A Pamps for these settings (default: those of this process): `uvicorn --factory pamps.app:create_app`."""
     settings = settings or current_settings()
-    app = Application(
-        lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False}
-    )
+    app = Application(lifespan=lifespan, openapi_url=None, telemetry=telemetry.config(settings.telemetry))
     app.state.settings = settings
     app.router.redirect_slashes = False
     for noun in (post, user, token, two_factor, auth, health, docs):
@@ -93,6 +91,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Hold what requests need: the embedded database if it is used, the secret, the pool."""
     settings = app.state.settings = startup.with_secret(app.state.settings)
     app.state.passwords = Passwords(settings.security)
+    if settings.telemetry.tracing:
+        telemetry.keep_private()
     with startup.database(settings) as uri:
         database = app.state.database = Database(uri, settings.db)
         try:

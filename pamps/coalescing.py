@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pamps import telemetry
 from pamps.logs import FOUND_OUT
 
 # All that an answer to a GET may depend on besides its address; the last three matter to static files.
@@ -81,6 +82,7 @@ class Coalescing:
             found_out = {name: scope[name] for name in FOUND_OUT if name in scope}
             for other, _, future in waiting:
                 other.update(found_out)
+                telemetry.route_found(other)
                 future.cancel()  # nothing where it is done; this run was cancelled where it is not
             self.begin_next(key)
 

@@ -18,6 +18,7 @@ from fastapi.params import Body
 from starlette.requests import ClientDisconnect
 
 from pamps.errors import MalformedBody
+from pamps.telemetry import validation_failed
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -106,7 +107,9 @@ def handler(dependant: Dependant) -> Handler | None:
             # As FastAPI does: what depends on a bad parameter is not called, all else but the route itself is.
             results.append(await step.call(**arguments) if fit else UNFIT)
         if wrong:
-            raise RequestValidationError(wrong)
+            refusal = RequestValidationError(wrong)
+            validation_failed(refusal)
+            raise refusal
         found: Response = results[-1]
         return found
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pamps import errors
+from pamps import errors, telemetry
 from pamps.errors import PampsError
 from pamps.logs import CODE, said
 from pamps.models.problem import Invalid, Problem
@@ -118,6 +118,8 @@ class Problems:
             if scope["type"] != "http":
                 raise
             answer = next((answer for kind, answer in ANSWERS if isinstance(error, kind)), None)
+            if answer is None:
+                telemetry.failed(scope, error)
             response = answer(Request(scope), error) if answer else problem(PampsError())
             await response(scope, receive, send)
             if answer is None:
