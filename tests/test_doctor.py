@@ -55,10 +55,13 @@ def test_a_healthy_pamps_is_a_line_for_each_check(pamps: Commands) -> None:
     fill(pamps)
     before = contents(pamps.uri)
     (version,) = pamps.sql("SELECT current_setting('server_version')")
-    assert pamps("doctor", **PRODUCTION).splitlines() == [
+    settings = {**PRODUCTION, "server__trusted_proxies": '["10.0.0.1"]'}
+    assert pamps("doctor", **settings).splitlines() == [
         "ok    configuration  production; pamps config shows all of it",
         "ok    secret         32 characters, and 0 old ones",
         "ok    disk           the data lies with the database that db.uri names",
+        "ok    proxies        10.0.0.1: whom these name is the client",
+        "ok    watching       the log is JSON; nobody sees metrics",
         f"ok    database       PostgreSQL {version[0]}, UTF8",
         "ok    server         8 connections at most, of 100",
         f"ok    schema         {schema.head()}",
@@ -191,6 +194,28 @@ def test_an_example_or_a_key_that_others_can_read_is_found(pamps: Commands) -> N
     file.chmod(0o600)
     _, found = examined(pamps)
     assert found["secret"] == ("ok", "32 characters, and 0 old ones", "")
+
+
+def test_a_service_that_only_a_proxy_can_reach_should_know_the_proxy(pamps: Commands) -> None:
+    _, found = examined(pamps, **PRODUCTION)
+    said = "it listens on 127.0.0.1 alone, so to it all clients have the address of what passes them on"
+    assert found["proxies"] == ("warn", said, "name that in server.trusted_proxies")
+    _, found = examined(pamps, **PRODUCTION, server__host="0.0.0.0")
+    assert found["proxies"] == ("ok", "none: a client is whoever connects", "")
+
+
+def test_metrics_for_everybody_and_telemetry_for_nobody_are_found(pamps: Commands) -> None:
+    _, found = examined(pamps, metrics__port=9100, metrics__host="0.0.0.0")
+    said = "whoever reaches 0.0.0.0 port 9100 can read the metrics"
+    assert found["watching"] == ("warn", said, "let nobody from outside, or use metrics.token instead")
+    _, found = examined(pamps, telemetry__tracing="true")
+    assert found["watching"] == (
+        "warn",
+        "telemetry is on, and sent nowhere",
+        "set OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    _, found = examined(pamps, metrics__port=9100)
+    assert found["watching"] == ("ok", "the log is text; metrics by 127.0.0.1 port 9100", "")
 
 
 def test_an_embedded_database_is_not_made_to_be_looked_at(embedded: Commands) -> None:

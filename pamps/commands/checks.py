@@ -1,9 +1,11 @@
 """What `pamps doctor` looks at. A new check is a function here, and its name in one of the lists at the end."""
 
+import os
 import shutil
 import stat
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from pamps.embedded.server import ROOM_FOR_DATA
 from pamps.places import source
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 VERSIONS = range(15, 19)  # of PostgreSQL
 ROOM = 1_000_000_000  # bytes; with less, it is time to look for more
 NOTICED, UNFIT = 1.0, 60.0  # seconds between two clocks
@@ -69,6 +72,33 @@ def disk(settings: Settings) -> Finding:
     if free < ROOM:
         return Finding("disk", FAIL if free < ROOM_FOR_DATA else WARN, said, "make room, or move it to a larger disk")
     return Finding("disk", OK, said)
+
+
+def proxies(settings: Settings) -> Finding:
+    """Whether clients are told apart: by their addresses guesses and requests are counted."""
+    server, believed = settings.server, ", ".join(settings.server.trusted_proxies)
+    if believed:
+        return Finding("proxies", OK, f"{believed}: whom these name is the client")
+    if settings.env == "production" and server.host in LOOPBACK:
+        said = f"it listens on {server.host} alone, so to it all clients have the address of what passes them on"
+        return Finding("proxies", WARN, said, "name that in server.trusted_proxies")
+    return Finding("proxies", OK, "none: a client is whoever connects")
+
+
+def watching(settings: Settings) -> Finding:
+    """Who can read the metrics, and whether telemetry arrives anywhere."""
+    metrics, telemetry = settings.metrics, settings.telemetry
+    if telemetry.tracing or telemetry.metrics or telemetry.logs:
+        if not find_spec("opentelemetry.sdk") or not find_spec("opentelemetry.exporter"):
+            return Finding("watching", WARN, "telemetry is on, and can't be sent", "pip install pamps[telemetry]")
+        if not any(name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT") for name in os.environ):
+            return Finding("watching", WARN, "telemetry is on, and sent nowhere", "set OTEL_EXPORTER_OTLP_ENDPOINT")
+    if metrics.port and metrics.host not in LOOPBACK:
+        said = f"whoever reaches {metrics.host} port {metrics.port} can read the metrics"
+        return Finding("watching", WARN, said, "let nobody from outside, or use metrics.token instead")
+    ways = [f"{metrics.host} port {metrics.port}"] * bool(metrics.port) + ["the token"] * bool(metrics.token)
+    shown = f"metrics by {' and '.join(ways)}" if ways else "nobody sees metrics"
+    return Finding("watching", OK, f"the log is {'JSON' if settings.log_as_json else 'text'}; {shown}")
 
 
 def database(engine: Engine, settings: Settings, repair: bool) -> Finding:
@@ -141,7 +171,12 @@ def ask(engine: Engine, query: str) -> Any:
 
 
 # By name, in the order that they are looked at.
-OF_THIS_MACHINE: dict[str, Callable[[Settings], Finding]] = {"secret": secret, "disk": disk}
+OF_THIS_MACHINE: dict[str, Callable[[Settings], Finding]] = {
+    "secret": secret,
+    "disk": disk,
+    "proxies": proxies,
+    "watching": watching,
+}
 # What one of these can't be asked, the next can't either.
 OF_THE_DATABASE: dict[str, Callable[[Engine, Settings, bool], Finding]] = {
     "database": database,
