@@ -18,8 +18,9 @@ from pamps.directory import Directory
 from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.limits import Limits
+from pamps.mail.delivery import Delivery
 from pamps.problems import Problems
-from pamps.routes import auth, docs, health, post, token, two_factor, user
+from pamps.routes import auth, docs, email, health, post, token, two_factor, user
 from pamps.security import Passwords
 from pamps.tallies import keep_together
 from pamps.watching import Watching
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Application(lifespan=lifespan, openapi_url=None, telemetry=telemetry.config(settings.telemetry))
     app.state.settings = settings
     app.router.redirect_slashes = False
-    for noun in (post, user, token, two_factor, auth, health, docs):
+    for noun in (post, user, token, two_factor, auth, email, health, docs):
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)
@@ -107,9 +108,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if app.state.metrics:
             tasks.append(asyncio.create_task(app.state.metrics.keep_looking(database)))
         tasks.append(asyncio.create_task(uses.write_regularly(database)))
+        delivery = Delivery(database, settings)
+        if settings.mails:
+            delivery.start()
         try:
             yield
         finally:
+            await delivery.end()
             for task in tasks:
                 task.cancel()
             await uses.write(database)

@@ -292,6 +292,11 @@ class Settings(Section):
         """Whether log lines are JSON, for programs, rather than for people."""
         return self.log.format == "json" or (self.log.format == "auto" and self.env == "production")
 
+    @property
+    def mails(self) -> bool:
+        """Whether mail is made: sent, or outside production at least written to the log."""
+        return bool(self.mail.host) or self.env != "production"
+
 
 def load_settings(directory: Path | None = None) -> Settings:
     """The settings as seen from `directory` (default: the working directory).

@@ -6,7 +6,8 @@ The synchronous tools (migrations, the shell, test factories) take `engine`, whi
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -105,7 +106,11 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
 }
 
 BY_CODE = {
-    error.code: error for error in (errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.TwoFactorOn)
+    error.code: error
+    for error in (
+        *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor),
+        *(errors.EmailVerified, errors.MailedAlready, errors.TwoFactorOn),
+    )
 }
 
 UNAVAILABLE = (
@@ -222,6 +227,19 @@ class Database(Runner):
                 **PLANNING,
             },
         )
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection beside the pool, for who listens on it. Raises DatabaseUnavailable."""
+        with self.meanings:
+            connection = await self.connect()
+        try:
+            yield connection
+        finally:
+            try:
+                await connection.close(timeout=CLOSING)
+            except UNAVAILABLE:
+                connection.terminate()
 
     async def close(self) -> None:
         """Let running statements finish, then close every connection; cut off what takes longer than a moment."""

@@ -148,6 +148,11 @@ class CodeRefused(Forbidden):
     title = "The code is wrong, or was used before"
 
 
+class LinkInvalid(Forbidden):
+    code = "link-invalid"
+    title = "That link has been used, is too old or is none of ours; ask for a new one"
+
+
 # 404
 
 
@@ -213,6 +218,11 @@ class EmailTaken(Conflict):
 class TokenNameTaken(Conflict):
     code = "token-name-taken"
     title = "You have a personal token of that name"
+
+
+class EmailVerified(Conflict):
+    code = "email-verified"
+    title = "Your email is verified already"
 
 
 class SelfFollow(Conflict):
@@ -291,7 +301,20 @@ class TooManyRequests(PampsError):
         super().__init__(f"{self.title}; try again in {wait} s", {"Retry-After": str(wait)})
 
 
-# 503
+class MailedAlready(PampsError):
+    status = 429
+    code = "mailed-already"
+    title = "That was mailed to you just now, more than once; look for it, or ask again later"
+    headers: ClassVar = {"Retry-After": "600"}
+
+
+# 501, 503
+
+
+class MailNotConfigured(PampsError):
+    status = 501
+    code = "mail-not-configured"
+    title = "This service sends no mail"
 
 
 class Unavailable(PampsError):

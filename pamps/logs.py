@@ -39,6 +39,8 @@ PRIVATE = re.compile(
     r"|(?P<token>eyJ[\w-]+\.[\w-]+\.[\w-]*|pamps_\d[\w-]+|(?i:bearer|basic)\s+[\w.~+/=-]+)"
     r"|(?P<secret>(?<![\w/.-])(?=[\w-]*\d)(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{40,})"
 )
+# For logging's `extra`: a line that is there for what is private in it, such as a mail while there is no mail server.
+WHOLE = {"whole": True}
 UNSAID = "what it says may quote what was sent"
 
 
@@ -94,7 +96,8 @@ class Timed:
 
 def told(logger: Any, level: str, event: EventDict) -> EventDict:
     """What happened, without what is private; in which request; and the traceback."""
-    event["event"] = without_private(str(event["event"])).strip()
+    if not getattr(event.get("_record"), "whole", False):
+        event["event"] = without_private(str(event["event"])).strip()
     if request_id := REQUEST_ID.get(""):
         event["id"] = request_id
     trouble = event.pop("exc_info", None)
@@ -161,6 +164,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "uvicorn.error": {"filters": ["in_one_line"]},
             # While the database is away it would add a stack trace each time to the line that each 503 leaves.
             "asyncpg": {"level": "ERROR"},
+            # What it says of one mail, delivery.py says too.
+            "pgqueuer": {"level": "ERROR"},
             # Alembic tells of its plugins, and of the kind of database, each time that it looks at one.
             "alembic.runtime.plugins": {"level": "WARNING"},
         },

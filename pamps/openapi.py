@@ -20,6 +20,7 @@ A microblog: people register, post, reply, like, follow, and read the timeline o
 """
 TAGS = [
     {"name": "auth", "description": "Sign in, stay signed in, sign out."},
+    {"name": "email", "description": "Whether an email is verified, and a new password by it."},
     {"name": "user", "description": "People, whom they follow, and their timeline."},
     {"name": "post", "description": "Posts, replies and likes."},
     {"name": "health", "description": "Is it alive, is it ready."},

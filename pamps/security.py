@@ -215,6 +215,21 @@ def refresh_token_bytes(token: str) -> bytes:
     return whole
 
 
+def new_seed() -> str:
+    """What the token of a link is made from: 256 random bits."""
+    return encoded(secrets.token_bytes(HALF))
+
+
+def link_token(seed: str, key: str) -> str:
+    """The token of a link. The seed lies in the queue of mail, and without the key nobody makes the token from it."""
+    return encoded(hmac.digest(key.encode(), f"a link: {seed}".encode(), "sha256"))
+
+
+def link_hash(token: str) -> bytes:
+    """What is stored of the token of a link."""
+    return digest(token.encode())
+
+
 def encoded(secret: bytes) -> str:
     return urlsafe_b64encode(secret).decode().rstrip("=")
 

@@ -101,6 +101,21 @@ TALLY = """
 INSERT INTO tally (name, ends_at, total)
 SELECT 'read/1/1/user ' || n, '2100-01-01', 1 FROM generate_series(1, %(users)s) AS n
 """
+# Links of both kinds, the hash of whose token is that of kind and user; mail that is sent, and mail that was given up.
+LINK = """
+INSERT INTO link (user_id, kind, email, token_hash, expires_at, spaced_until)
+SELECT id, kind, email, sha256((kind || id)::bytea), now() + interval '1 day', now()
+FROM "user", unnest('{verification,password_reset}'::text[]) AS kind
+"""
+MAIL = """
+INSERT INTO pgqueuer (priority, entrypoint, status, updated)
+SELECT 0, 'mail', 'failed', now() - n %% 40 * interval '1 day' FROM generate_series(1, %(users)s) AS n
+"""
+MAIL_LOG = """
+INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
+SELECT n, 'failed', 0, 'mail', now() - CASE WHEN n = 31 THEN 31 ELSE n %% 20 END * interval '1 day'
+FROM generate_series(1, %(users)s) AS n
+"""
 # The one counter that a statement goes by.
 FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
@@ -124,6 +139,9 @@ def gather(uri: str, size: int) -> None:
             DEVICE,
             TWO_FACTOR,
             ATTEMPT,
+            LINK,
+            MAIL,
+            MAIL_LOG,
             KEPT_ANSWER,
             TALLY,
             FOLLOWING,

@@ -10,13 +10,22 @@ from sqlmodel import Session as SqlSession
 
 from pamps import codes
 from pamps.config import Settings
-from pamps.models import Device, Like, Post, Session, Social, TwoFactor, User
+from pamps.models import Device, Like, Link, Post, Session, Social, TwoFactor, User
 from pamps.models.session import SCOPES
-from pamps.security import Passwords, RefreshToken, new_personal_token, new_refresh_token, sign_access_token
+from pamps.security import (
+    Passwords,
+    RefreshToken,
+    link_hash,
+    link_token,
+    new_personal_token,
+    new_refresh_token,
+    new_seed,
+    sign_access_token,
+)
 
 PASSWORD = "correct horse battery"
 
-Row = TypeVar("Row", User, Post, Like, Social, Session, Device, TwoFactor)
+Row = TypeVar("Row", User, Post, Like, Social, Session, Device, TwoFactor, Link)
 
 
 def recovery_code(number: int) -> str:
@@ -96,6 +105,15 @@ class World:
         fields = {"secret": codes.new_secret(), "enabled_at": datetime.now(UTC), **fields}
         hashed = codes.hashes([recovery_code(number) for number in range(10)])
         return self.add(TwoFactor(**{"user_id": user.id, "recovery_codes": hashed, **fields})).secret
+
+    def link(self, user: User, kind: str, **fields: Any) -> str:
+        """A link that was mailed to somebody: its token."""
+        token = link_token(new_seed(), self.settings.security.secret_key)
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        assert user.id is not None
+        known = {"user_id": user.id, "kind": kind, "email": user.email, "token_hash": link_hash(token)}
+        self.add(Link(**{**known, "expires_at": soon, "spaced_until": soon, **fields}))
+        return token
 
     def add(self, row: Row) -> Row:
         self.session.add(row)

@@ -1,6 +1,7 @@
 """Every error that the API can answer, provoked."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import PampsError
 from pamps.idempotency import Asked
+from pamps.models.mail import VERIFICATION
 from pamps.models.problem import Problem
 from pamps.models.shape import RULES
 from tests.api import Api, Signed, problem
@@ -31,15 +33,16 @@ KINDS: set[type[PampsError]] = {
 
 
 class Scene(NamedTuple):
-    """ada, who asks, is user 1 in session 1, and has a personal token to read; bob is user 2, post 1 is his.
+    """ada, who asks, is user 1 in session 1, has a personal token to read, and was mailed enough; bob is user 2.
 
-    She likes it, by the key "used". zoe has a second factor.
+    Post 1 is his, and she likes it, by the key "used"; his email is verified. zoe has a second factor.
     """
 
     api: Api
     ada: Signed
     reader: Signed
     zoe: Signed
+    bob: Signed
     settings: Settings
     engine: Engine
     new_database: Callable[[], str]
@@ -59,13 +62,15 @@ class Scene(NamedTuple):
 
 @pytest.fixture
 def scene(api: Api, world: World, settings: Settings, engine: Engine, new_database: Callable[[], str]) -> Scene:
-    ada, bob = world.user("ada"), world.user("bob")
+    ada, bob = world.user("ada"), world.user("bob", email_verified_at=datetime.now(UTC))
     world.post(by=bob)
+    world.link(ada, VERIFICATION, spaced_until=datetime.now(UTC) + timedelta(days=1))
     signed_in, reader = api.as_(world.sign_in(ada)[0]), api.as_(world.personal_token(ada, ["read"], name="reader"))
     assert with_key(signed_in, "used").status_code == 201
     zoe = world.user("zoe")
     world.second_factor(zoe)
-    return Scene(api, signed_in, reader, api.as_(world.sign_in(zoe)[0]), settings, engine, new_database)
+    others = api.as_(world.sign_in(zoe)[0]), api.as_(world.sign_in(bob)[0])
+    return Scene(api, signed_in, reader, *others, settings, engine, new_database)
 
 
 def with_key(who: Signed, key: str, post: int = 1) -> Response:
@@ -127,6 +132,11 @@ def in_use(scene: Scene) -> Response:
         return with_key(scene.ada, "running")
 
 
+def without_mail(scene: Scene) -> Response:
+    with Api(create_app(scene.settings.model_copy(update={"env": "production"}))) as api:
+        return api.post("/password_reset", json={"email": "ada@example.com"})
+
+
 PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     PampsError: a_mistake_of_ours,
     errors.MalformedBody: lambda scene: scene.ada.post(
@@ -175,6 +185,10 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
         "/user/me/two-factor/", json={"password": PASSWORD, "code": "x"}
     ),
     errors.TooManyRequests: too_many,
+    errors.LinkInvalid: lambda scene: scene.api.post("/email_verification", json={"token": "x"}),
+    errors.EmailVerified: lambda scene: scene.bob.post("/user/me/email/verification/"),
+    errors.MailedAlready: lambda scene: scene.ada.post("/user/me/email/verification/"),
+    errors.MailNotConfigured: without_mail,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,
     errors.SchemaBehind: behind,

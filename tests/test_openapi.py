@@ -49,6 +49,11 @@ OPERATIONS = {
     "DELETE /user/follow/{id}/": "200 401 403 404 413 422 429 503",
     "GET /user/{username}/followers/": "200 304 401 403 404 422 429 503",
     "GET /user/{username}/following/": "200 304 401 403 404 422 429 503",
+    "GET /user/me/email/": "200 304 401 403 429 503",
+    "POST /user/me/email/verification/": "202 400 401 403 409 413 422 429 501 503",
+    "POST /email_verification": "204 400 403 409 413 415 422 429 503",
+    "POST /password_reset": "202 400 409 413 415 422 429 501 503",
+    "POST /password_reset/confirm": "204 400 403 409 413 415 422 429 503",
     "GET /user/timeline/": "200 304 401 403 422 429 503",
     "GET /post/": "200 304 401 403 422 429 503",
     "POST /post/": "201 400 401 403 404 409 413 415 422 429 503",
@@ -66,7 +71,10 @@ OPERATIONS = {
     "GET /livez": "200 304",
     "GET /readyz": "200 304 503",
 }
-WITHOUT_TOKEN = {"POST /token", "POST /refresh_token", "POST /revoke_token", "GET /", "GET /livez", "GET /readyz"}
+WITHOUT_TOKEN = {
+    *("POST /token", "POST /refresh_token", "POST /revoke_token", "GET /", "GET /livez", "GET /readyz"),
+    *("POST /email_verification", "POST /password_reset", "POST /password_reset/confirm"),
+}
 OPEN = {
     "POST /user/", "GET /user/", "GET /user/{username}/", "GET /user/{username}/followers/",
     "GET /user/{username}/following/", "GET /post/", "GET /post/{id}/", "GET /post/{id}/replies/",
@@ -136,9 +144,9 @@ def test_an_answer_has_all_its_fields_and_no_other(document: Document, operation
             for content in response.get("content", {}).values():
                 seen.update(closed(content.get("schema", {"type": "string"}), document))
     assert seen == {
-        "Token", "UserResponse", "UserSummary", "MeResponse", "SessionResponse", "PostResponse", "ThreadResponse",
-        "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade", "Health", "Service",
-        "TwoFactorResponse", "TwoFactorSecret", "RecoveryCodes", "Problem", "Invalid",
+        "Token", "UserResponse", "UserSummary", "MeResponse", "EmailResponse", "SessionResponse", "PostResponse",
+        "ThreadResponse", "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade", "Health",
+        "Service", "TwoFactorResponse", "TwoFactorSecret", "RecoveryCodes", "Problem", "Invalid",
     }  # fmt: skip
 
 

@@ -49,6 +49,10 @@ PAGE = {"limit": 20, "cursor_id": None}
 DATED = {**PAGE, "cursor_date": None}
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 HASHES = {"seen": crowd.PASSWORD_HASH, "password_hash": "another"}
+A_LINK = {
+    **{"language": "en", "seed": "x", "kid": "x", "token_hash": b"new"},
+    **{"lasts": timedelta(hours=1), "spacing": timedelta(hours=1)},
+}
 ACCOUNT = {"email": "new@example.com", "username": "new", "name": "New", "avatar": None, "bio": None}
 DEVICE = {"user_agent": "x", "ip": "::1", "family_hash": b"family", "token_hash": b"token"}
 GUESSED = {"first_delay": 1, "longest_delay": 900, "forgotten_after": 86400, "account_free": 5}
@@ -81,6 +85,20 @@ CASES = {
         f"user_username_key like_by_user post_pkey {OF_POSTS}",
         250,
     ),
+    "mail.email": Case(by(FAN), "user_pkey session_by_user", 20),
+    "mail.ask_verification": Case({**by(FAN), **A_LINK}, "user_pkey session_by_user link_pkey", 50),
+    "mail.verify": Case({"token_hash": hash_of(f"verification{FAN}")}, "link_token_hash_key user_pkey", 50),
+    "mail.ask_password_reset": Case({"email": f"user{FAN}@example.com", "language": "en"}, "", 50),
+    "mail.send_password_reset": Case({"email": f"user{FAN}@example.com", **A_LINK}, "user_email_key link_pkey", 50),
+    "mail.password_reset": Case({"token_hash": hash_of(f"password_reset{FAN}")}, "link_token_hash_key user_pkey", 20),
+    "mail.reset_password": Case(
+        {"token_hash": hash_of(f"password_reset{FAN}"), "password_hash": "x", "language": "en"},
+        "link_token_hash_key user_pkey session_by_user device_pkey attempt_pkey",
+        150,
+        grows=True,  # one level of one index
+    ),
+    "mail.forget_failed": Case({}, "pgqueuer_log_created pgqueuer_pkey", 20),
+    "mail.forget_log": Case({}, "pgqueuer_log_created", 20),
     "post.publish": Case({**by(FAN), "text": "x", "parent_id": HOT}, f"post_pkey {OF_POSTS}", 100),
     "post.read": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 150),
     "post.replies": Case({**by(FAN), **PAGE, "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 150),
@@ -123,6 +141,7 @@ CASES = {
             **ELSEWHERE,
             "known_here": False,
             **CODE,
+            "language": "en",
         },
         "user_pkey two_factor_pkey session_by_user device_pkey device_by_last_seen attempt_pkey",
         150,
@@ -203,12 +222,14 @@ CASES = {
     "user.search": Case(
         {**by(FAN), **PAGE, "q": "user"}, f"user_username_search user_name_search user_pkey {OF_USERS}", 500, grows=True
     ),
-    "user.change": Case({**by(FAN), "changes": '{"bio": "x"}'}, f"user_pkey {OF_USERS}", 50),
+    "user.change": Case({**by(FAN), "changes": '{"bio": "x"}', "language": None}, f"user_pkey {OF_USERS}", 50),
     "user.names": Case({"username": f"user{FAN}"}, "user_username_key", 10),
     "user.proof": Case(
         {**by(FAN), **GUESSED}, "user_pkey two_factor_pkey session_by_user attempt_pkey attempt_by_last_at", 50
     ),
-    "user.change_password": Case({**by(FAN), **HASHES}, "user_pkey session_by_user device_pkey attempt_pkey", 100),
+    "user.change_password": Case(
+        {**by(FAN), **HASHES, "language": "en"}, "user_pkey session_by_user device_pkey attempt_pkey", 100
+    ),
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
         "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "

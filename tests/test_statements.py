@@ -17,6 +17,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import Statement, asyncpg_uri
 from pamps.models import User
+from pamps.models.mail import PASSWORD_RESET, VERIFICATION
 from pamps.routing import Route
 from tests.api import Api
 from tests.factories import PASSWORD, World, recovery_code
@@ -33,6 +34,8 @@ VALUES: dict[str, Any] = {
     **{"known_for_days": 9, "known_here": False},
     **dict.fromkeys(("key", "fingerprint", "answer"), b"x"),
     **{"owner": 7, "status": 201, "headers": "{}", "kept": timedelta(hours=24)},
+    **dict.fromkeys(("language", "seed", "kid"), "x"),
+    **dict.fromkeys(("lasts", "spacing"), timedelta(hours=1)),
     "changes": "{}",
     **{"secret": "x", "step": 7, "recovery_code": "x", "new_codes": ["x"]},
     **{"names": ["x"], "ends": [datetime(2100, 1, 1, tzinfo=UTC)], "amounts": [1]},
@@ -117,6 +120,10 @@ ONE_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/user/{username}/following/"): ("/user/bob/following/", {}),
     ("POST", "/refresh_token"): ("/refresh_token", {"json": {"refresh_token": "{refresh}"}}),
     ("POST", "/revoke_token"): ("/revoke_token", {"json": {"token": "{refresh}"}}),
+    ("GET", "/user/me/email/"): ("/user/me/email/", {}),
+    ("POST", "/user/me/email/verification/"): ("/user/me/email/verification/", {}),
+    ("POST", "/email_verification"): ("/email_verification", {"json": {"token": "{verification}"}}),
+    ("POST", "/password_reset"): ("/password_reset", {"json": {"email": "ada@example.com"}}),
     ("GET", "/readyz"): ("/readyz", {}),
 }
 # What a route may also be asked for, by its own statement.
@@ -133,6 +140,10 @@ TWO_STATEMENTS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
         {"json": {"current_password": PASSWORD, "new_password": "another password"}},
     ),
     ("DELETE", "/user/me/"): ("/user/me/", {"json": {"password": PASSWORD}}),
+    ("POST", "/password_reset/confirm"): (
+        "/password_reset/confirm",
+        {"json": {"token": "{password_reset}", "new_password": "another password"}},
+    ),
 }
 NO_STATEMENT: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", path): (path, {}) for path in ("/", "/livez", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
@@ -203,7 +214,10 @@ def test_a_request_runs_so_many_statements(
     counted: Counted, world: World, ada: User, method: str, url: str, options: dict[str, Any], count: int
 ) -> None:
     access_token, refresh_token = world.sign_in(ada)
-    options = json.loads(json.dumps(options).replace("{refresh}", refresh_token.text))
+    sent = json.dumps(options).replace("{refresh}", refresh_token.text)
+    for kind in (VERIFICATION, PASSWORD_RESET):
+        sent = sent.replace(f"{{{kind}}}", world.link(ada, kind))
+    options = json.loads(sent)
     counted.clear()
     response = counted.api.as_(access_token).request(method, url, **options)
     assert response.is_success, response.text

@@ -1,11 +1,14 @@
 """Mail: the table `link`, and under it the shapes of what is sent by mail and comes back."""
 
 from datetime import datetime
+from typing import Annotated
 
+from pydantic import Field as Bound
 from sqlalchemy import CheckConstraint, LargeBinary, Text
 from sqlmodel import Field, SQLModel, UTCDateTime
 
 from pamps.models.base import reference
+from pamps.models.shape import NO_NUL, Answer, Email, Instant, Password, Request
 
 VERIFICATION, PASSWORD_RESET = "verification", "password_reset"
 
@@ -28,3 +31,31 @@ class Link(SQLModel, table=True):
 
 
 links = Link.__table__  # type: ignore[attr-defined]
+
+LinkToken = Annotated[str, Bound(min_length=1, max_length=200, pattern=NO_NUL)]
+
+
+class EmailVerification(Request):
+    """To verify an email: the token of the link that was mailed to it."""
+
+    token: LinkToken
+
+
+class PasswordResetRequest(Request):
+    """To be mailed a link for a new password."""
+
+    email: Email
+
+
+class PasswordReset(Request):
+    """To set a new password: the token of the link, and the password."""
+
+    token: LinkToken
+    new_password: Password
+
+
+class EmailResponse(Answer):
+    """My email, and when it was verified; null while it is not."""
+
+    email: str
+    verified_at: Instant | None

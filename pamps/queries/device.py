@@ -23,6 +23,11 @@ def known_here(user: Column) -> Column:
     return exists().where(devices.c.user_id == user, devices.c.network == NETWORK, lately())
 
 
+def anywhere(user: Column) -> Column:
+    """That a user is known somewhere."""
+    return exists().where(devices.c.user_id == user)
+
+
 def seen(started: FromClause) -> CTE:
     """Notes the network of a sign-in: a row of the user's id."""
     rows = select(started.c.user_id, NETWORK, func.clock_timestamp()).where(NETWORK.is_not(None))

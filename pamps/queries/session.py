@@ -30,6 +30,7 @@ from pamps.queries.attempt import (
     ADDRESS_FREE,
     KNOWN_HERE,
     LOGIN,
+    NETWORK,
     by_address,
     by_device,
     by_login,
@@ -37,7 +38,8 @@ from pamps.queries.attempt import (
     guess,
     taken_back,
 )
-from pamps.queries.device import forgotten, known_here, seen
+from pamps.queries.device import anywhere, forgotten, known_here, seen
+from pamps.queries.mail import noticed
 from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, sign_in, signed_in
 from pamps.queries.two_factor import on, satisfied, used
 
@@ -48,6 +50,7 @@ SEEN = bindparam("seen", type_=Text)
 EXPIRES = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("lasts", type_=Double))
 FAMILY = bindparam("family_hash", type_=LargeBinary)
 TOKEN = bindparam("token_hash", type_=LargeBinary)
+USER_AGENT, IP = bindparam("user_agent", type_=Text), bindparam("ip", type_=Text)
 NEW_TOKEN = bindparam("new_token_hash", type_=LargeBinary)
 
 
@@ -120,20 +123,25 @@ started = (
     insert(sessions)
     .from_select(
         ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
-        select(users.c.id, EXPIRES, bindparam("user_agent", type_=Text), bindparam("ip", type_=Text), FAMILY, TOKEN)
+        select(users.c.id, EXPIRES, USER_AGENT, IP, FAMILY, TOKEN)
         .where(users.c.id == USER, users.c.password_hash == SEEN, satisfied(USER, code))
         .with_for_update(read=True),
     )
     .returning(sessions.c.id, sessions.c.user_id)
     .cte("started")
 )
+# Told of, unless it is the first of an account that was made just now.
+first = and_(~anywhere(users.c.id), users.c.created_at > func.now() - literal_column("interval '1 hour'"))
+unexpected = and_(NETWORK.is_not(None), ~known_here(users.c.id), ~first)
 # `known_here` is what `credentials` said: by which keys the guess was counted that now turns out to be none.
 start = Statement(
     select(
         started.c.id,
-        (~known_here(started.c.user_id)).label("new_device"),
         forgiven(started.c.user_id, partly=case((KNOWN_HERE, null()), else_=by_address())),
-    ).add_cte(swept, seen(started), forgotten(USER))
+        noticed("new_login", users, case((unexpected, users.c.email)), ip=IP, user_agent=USER_AGENT),
+    )
+    .select_from(started.join(users, users.c.id == started.c.user_id))
+    .add_cte(swept, seen(started), forgotten(USER))
 )
 
 # The row is locked first: of two who bring the same token at once, one gets new tokens, and the other has brought a

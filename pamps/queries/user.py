@@ -23,6 +23,7 @@ from pamps.errors import UserNotFound
 from pamps.models.two_factor import two_factors
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
 from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
+from pamps.queries.mail import noticed
 from pamps.queries.sql import (
     FALSE,
     SESSION,
@@ -123,16 +124,24 @@ def user_with(match: FromClause) -> Column:
 
 search = Statement(reading(page_of(select(matching), user_with, matching.c.id)))
 
-# What is not among the changes stays as it is; a null among them empties the column.
+# What is not among the changes stays as it is; a null among them empties the column. The row is locked first, so that
+# the email of before, which is told of a new one, is the one before whoever changes it at the same time.
 CHANGES = bindparam("changes", type_=JSONB)
+before = (
+    select(users.c.id, users.c.email)
+    .where(users.c.id == VIEWER, signed_in())
+    .with_for_update(key_share=True)
+    .cte("before")
+)
 changed = (
     update(users)
-    .where(users.c.id == VIEWER, signed_in())
+    .where(users.c.id == before.c.id)
     .values({name: case((CHANGES.has_key(name), CHANGES[name].astext), else_=users.c[name]) for name in PROFILE})
-    .returning(users)
+    .returning(users, before.c.email.label("email_before"))
     .cte("changed")
 )
-change = Statement(select(me_json(changed).label("body")))
+email_before = case((changed.c.email_before != changed.c.email, changed.c.email_before))
+change = Statement(select(me_json(changed).label("body"), noticed("email_changed", changed, email_before)))
 
 # What guesses at one's own password are held against. Aside: a guess counts, and no connection waits for the hashing.
 proof = Statement(
@@ -157,11 +166,15 @@ changed_password = (
     update(users)
     .where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in())
     .values(password_hash=bindparam("password_hash", type_=Text))
-    .returning(users.c.id)
+    .returning(users.c.id, users.c.username, users.c.email)
     .cte("changed_password")
 )
 change_password = Statement(
-    select(func.end_sessions(changed_password.c.id, SESSION), forgiven(changed_password.c.id, by_session(SESSION)))
+    select(
+        func.end_sessions(changed_password.c.id, SESSION),
+        forgiven(changed_password.c.id, by_session(SESSION)),
+        noticed("password_changed", changed_password),
+    )
 )
 
 # Patient: the posts of an account become tombstones or go, and its likes and follows go, however many they are.

@@ -13,6 +13,7 @@ from pamps.addresses import counted_address, home_network
 from pamps.config import Security
 from pamps.db import Runner
 from pamps.dependencies import Database, Passwords, Settings
+from pamps.mail.languages import Language
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.models.shape import Email
 from pamps.queries import session as sessions
@@ -49,9 +50,17 @@ class PasswordGrant(BaseModel):
     ),
 )
 async def sign_in(
-    request: Request, form: Annotated[PasswordGrant, Form()], db: Database, passwords: Passwords, settings: Settings
+    request: Request,
+    form: Annotated[PasswordGrant, Form()],
+    db: Database,
+    passwords: Passwords,
+    settings: Settings,
+    language: Language,
 ) -> Response:
-    """Sign in with a username or an email, a password and, if the account asks for one, a code: starts a session."""
+    """Sign in with a username or an email, a password and, if the account asks for one, a code: starts a session.
+
+    From a network where the account is not known, mail tells of it.
+    """
     if form.grant_type not in ("", "password"):
         raise errors.UnsupportedGrant()
     host = request.client.host if request.client else None
@@ -72,10 +81,11 @@ async def sign_in(
         **whence,
         known_here=account["known_here"],
         known_for_days=settings.guesses.known_for_days,
+        language=language,
     )
     if session is None:
         # While this one was checked, the password was changed, another sign-in upgraded its hash or used the same code.
-        return await sign_in(request, form, db, passwords, settings)
+        return await sign_in(request, form, db, passwords, settings, language)
     return tokens(account["id"], session["id"], token, settings.security)
 
 

@@ -15,6 +15,7 @@ from pamps.errors import (
     UsernameTaken,
     UserNotFound,
 )
+from pamps.mail.languages import Language
 from pamps.models.post import PostResponse
 from pamps.models.session import SessionResponse
 from pamps.models.shape import NO_NUL
@@ -84,22 +85,27 @@ async def me(viewer: Viewer, db: Database) -> Response:
 @router.patch(
     "/me/", response_model=MeResponse, responses=raises(SignInNeeded, UsernameTaken, UsernameReserved, EmailTaken)
 )
-async def change(body: UserUpdate, viewer: Viewer, db: Database) -> Response:
-    """Change my profile; what is not sent stays as it is. A personal token may not change the username or the email."""
+async def change(body: UserUpdate, viewer: Viewer, db: Database, language: Language) -> Response:
+    """Change my profile; what is not sent stays as it is. A personal token may not change the username or the email.
+
+    The old email is told of a new one, which is not verified.
+    """
     if viewer.proof is not None and body.model_fields_set & {"username", "email"}:
         raise SignInNeeded("a personal token can't change what one signs in with; sign in")
-    return json(await db.one(users.change, viewer, changes=body.model_dump_json(exclude_unset=True)))
+    changes = body.model_dump_json(exclude_unset=True)
+    return json(await db.one(users.change, viewer, changes=changes, language=language))
 
 
 @router.put("/me/password/", status_code=204, response_model=None, responses=raises(*UNPROVEN))
 async def change_password(
-    body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
+    body: PasswordChange, viewer: Owner, db: Database, passwords: Passwords, settings: Settings, language: Language
 ) -> Response:
-    """Change my password; every other session of mine ends."""
+    """Change my password; every other session of mine ends, and my email is told of it."""
     me = await proven(body.current_password, viewer, db, passwords, settings)
     not_ones_name(body.new_password, me, "new_password")
     password_hash = await passwords.hash(body.new_password)
-    await db.one(users.change_password, viewer, seen=me["password_hash"], password_hash=password_hash)
+    hashes = {"seen": me["password_hash"], "password_hash": password_hash}
+    await db.one(users.change_password, viewer, language=language, **hashes)
     return Response(status_code=204)
 
 
