@@ -103,3 +103,22 @@ def test_everybody_can_be_deleted_in_one_statement(engine: Engine) -> None:
         connection.execute(text('DELETE FROM "user"'))
         left = 'SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM "like") + (SELECT count(*) FROM social)'
         assert connection.scalar(text(left)) == 0
+
+
+CROWDED = """
+    INSERT INTO "user" (email, username, password_hash) VALUES ('a@x', 'ada', '');
+    INSERT INTO post (user_id, text) SELECT 1, 'It fills its page with others.' || repeat('.', 150)
+        FROM generate_series(1, 2000);
+    INSERT INTO "like" (user_id, post_id) SELECT 1, id FROM post WHERE id % 40 = 0
+"""
+VERSIONS = """
+    SELECT pg_stat_get_xact_tuples_updated(post), pg_stat_get_xact_tuples_hot_updated(post)
+    FROM (SELECT 'post'::regclass) AS of (post)
+"""
+
+
+def test_a_like_leaves_the_indexes_of_its_post_alone(engine: Engine, empty: None) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(CROWDED))
+        updated, by_heap_alone = connection.execute(text(VERSIONS)).one()
+    assert updated == by_heap_alone == 50
