@@ -20,7 +20,7 @@ from pamps.headers import Headers
 from pamps.limits import Limits
 from pamps.mail.delivery import Delivery
 from pamps.problems import Problems
-from pamps.routes import auth, docs, email, health, post, token, two_factor, user
+from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
 from pamps.security import Passwords
 from pamps.tallies import keep_together
 from pamps.watching import Watching
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Application(lifespan=lifespan, openapi_url=None, telemetry=telemetry.config(settings.telemetry))
     app.state.settings = settings
     app.router.redirect_slashes = False
-    for noun in (post, user, token, two_factor, auth, email, health, docs):
+    for noun in (post, user, token, two_factor, moderation, auth, email, health, docs):
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)

@@ -115,6 +115,7 @@ def adduser(
     name: Annotated[str | None, typer.Option(help="The name to show.")] = None,
     bio: Annotated[str | None, typer.Option(help="Some words about them.")] = None,
     avatar: Annotated[str | None, typer.Option(help="The address of a picture.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Make them an admin.")] = False,
 ) -> None:
     """Add a user."""
     from pamps.commands import accounts, console
@@ -124,8 +125,8 @@ def adduser(
         raise typer.BadParameter("the password is on the command line already", param_hint="--password-stdin")
     settings = current_settings()
     profile = accounts.profile(email=email, username=username, name=name, bio=bio, avatar=avatar)
-    added = accounts.add(settings, profile, console.password(password_stdin) if password is None else password)
-    say(f"Added user {added['id']}: {added['username']}, {email}")
+    added = accounts.add(settings, profile, console.password(password_stdin) if password is None else password, admin)
+    say(f"Added {'admin' if admin else 'user'} {added['id']}: {added['username']}, {email}")
 
 
 @app.command()
@@ -146,6 +147,42 @@ def two_factor_off(username: Annotated[str, typer.Argument()]) -> None:
 
     accounts.drop_second_factor(current_settings(), username)
     say(f"{username} signs in with the password alone.")
+
+
+@app.command()
+def role(
+    username: Annotated[str, typer.Argument()],
+    role: Annotated[str, typer.Argument(help="user, moderator or admin")],
+) -> None:
+    """Give a user a role."""
+    from pamps.commands import accounts
+    from pamps.config import current_settings
+
+    accounts.give_role(current_settings(), username, role)
+    say(f"{username} has the role {role}.")
+
+
+@app.command()
+def suspend(
+    username: Annotated[str, typer.Argument()],
+    reason: Annotated[str, typer.Option(help="Why: they are told when they try to sign in.")],
+) -> None:
+    """Suspend an account: it is signed out everywhere, and nobody sees it or what it wrote."""
+    from pamps.commands import accounts
+    from pamps.config import current_settings
+
+    accounts.suspend(current_settings(), username, reason)
+    say(f"{username} is suspended.")
+
+
+@app.command()
+def unsuspend(username: Annotated[str, typer.Argument()]) -> None:
+    """Let a suspended account back."""
+    from pamps.commands import accounts
+    from pamps.config import current_settings
+
+    accounts.let_back(current_settings(), username)
+    say(f"{username} is back.")
 
 
 @app.command()

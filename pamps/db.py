@@ -89,6 +89,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "user_username_key": errors.UsernameTaken,
     "user_username_reserved_check": errors.UsernameReserved,
     "user_email_key": errors.EmailTaken,
+    "user_last_admin": errors.LastAdmin,
     "session_name_key": errors.TokenNameTaken,
     "social_not_self_check": errors.SelfFollow,
     "social_followed_id_fkey": errors.UserNotFound,
@@ -108,7 +109,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
 BY_CODE = {
     error.code: error
     for error in (
-        *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor),
+        *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.NotAllowed),
         *(errors.EmailVerified, errors.MailedAlready, errors.TwoFactorOn),
     )
 }

@@ -133,6 +133,19 @@ class SignInNeeded(Forbidden):
     title = "A personal token can't do this; sign in"
 
 
+class AccountSuspended(Forbidden):
+    code = "account-suspended"
+    title = "The account is suspended"
+
+    def __init__(self, reason: str):
+        super().__init__(f"{self.title}: {reason}")
+
+
+class NotAllowed(Forbidden):
+    code = "not-allowed"
+    title = "Your role does not let you do this"
+
+
 class NotTheAuthor(Forbidden):
     code = "not-the-author"
     title = "Only its author may change a post"
@@ -223,6 +236,11 @@ class TokenNameTaken(Conflict):
 class EmailVerified(Conflict):
     code = "email-verified"
     title = "Your email is verified already"
+
+
+class LastAdmin(Conflict):
+    code = "last-admin"
+    title = "That is the last admin; make somebody else one first"
 
 
 class SelfFollow(Conflict):

@@ -23,6 +23,7 @@ TAGS = [
     {"name": "email", "description": "Whether an email is verified, and a new password by it."},
     {"name": "user", "description": "People, whom they follow, and their timeline."},
     {"name": "post", "description": "Posts, replies and likes."},
+    {"name": "moderation", "description": "Roles, suspended accounts, and posts that have to go."},
     {"name": "health", "description": "Is it alive, is it ready."},
 ]
 

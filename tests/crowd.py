@@ -11,6 +11,7 @@ KEEN = 3  # follows STAR and the 300 active
 NOSTALGIC = 4  # follows the 300 silent, and has thousands of personal tokens
 EVERYWHERE = 5  # follows everybody, likes everything, and is signed in on thousands of devices
 BEGINNER = 7  # has begun a second factor, which is not on; that of every other one is
+ADMIN = 8
 NEWCOMER = 6  # wrote ALONE, the one post without a reply
 ACTIVE, SILENT, OTHERS = 101, 401, 701  # the first of 300, of 300, and of the rest
 
@@ -25,8 +26,8 @@ HOME = "198.51.100.0/24"
 TABLES = ('"user"', "post", "social", '"like"')
 
 USER = f"""
-INSERT INTO "user" (email, username, password_hash, name)
-SELECT 'user' || n || '@example.com', 'user' || n, '{PASSWORD_HASH}',
+INSERT INTO "user" (email, username, password_hash, role, name)
+SELECT 'user' || n || '@example.com', 'user' || n, '{PASSWORD_HASH}', CASE n WHEN {ADMIN} THEN 'admin' ELSE 'user' END,
     CASE WHEN n %% 100 = 1 THEN 'Zoë ' || n ELSE 'Name ' || n END
 FROM generate_series(1, %(users)s) AS n
 """

@@ -43,6 +43,7 @@ class Scene(NamedTuple):
     reader: Signed
     zoe: Signed
     bob: Signed
+    admin: Signed
     settings: Settings
     engine: Engine
     new_database: Callable[[], str]
@@ -70,7 +71,9 @@ def scene(api: Api, world: World, settings: Settings, engine: Engine, new_databa
     zoe = world.user("zoe")
     world.second_factor(zoe)
     others = api.as_(world.sign_in(zoe)[0]), api.as_(world.sign_in(bob)[0])
-    return Scene(api, signed_in, reader, *others, settings, engine, new_database)
+    world.user("eve", suspended_at=datetime.now(UTC), suspended_reason="Spam.")
+    admin = api.as_(world.sign_in(world.user("root", role="admin"))[0])
+    return Scene(api, signed_in, reader, *others, admin, settings, engine, new_database)
 
 
 def with_key(who: Signed, key: str, post: int = 1) -> Response:
@@ -152,6 +155,9 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.WrongCredentials: lambda scene: scene.api.post("/token", data={"username": "ada", "password": "wrong"}),
     errors.InsufficientScope: lambda scene: scene.reader.post("/post/", json={"text": "x"}),
     errors.SignInNeeded: lambda scene: scene.reader.get("/user/me/sessions/"),
+    errors.AccountSuspended: lambda scene: scene.api.post("/token", data={"username": "eve", "password": PASSWORD}),
+    errors.NotAllowed: lambda scene: scene.ada.put("/user/bob/suspension/", json={"reason": "Spam."}),
+    errors.LastAdmin: lambda scene: scene.admin.put("/user/root/role/", json={"role": "user"}),
     errors.NotTheAuthor: lambda scene: scene.ada.patch("/post/1/", json={"text": "mine now"}),
     errors.WrongPassword: lambda scene: scene.ada.delete("/user/me/", json={"password": "wrong"}),
     errors.NotFound: lambda scene: scene.api.get("/nothing"),

@@ -25,11 +25,16 @@ from tests.checkout import ROOT
 
 # Every operation, and the statuses that it can answer, but for the 500 of a mistake of ours, which any may be.
 OPERATIONS = {
-    "POST /token": "200 400 401 413 415 422 429 503",
+    "POST /token": "200 400 401 403 413 415 422 429 503",
     "POST /refresh_token": "200 400 401 413 415 422 429 503",
     "POST /revoke_token": "200 400 413 415 422 429 503",
     "GET /user/me/sessions/": "200 304 401 403 422 429 503",
     "DELETE /user/me/sessions/{id}/": "204 401 403 404 413 422 429 503",
+    "GET /user/{username}/standing/": "200 304 401 403 404 422 429 503",
+    "PUT /user/{username}/suspension/": "200 400 401 403 404 409 413 415 422 429 503",
+    "DELETE /user/{username}/suspension/": "200 401 403 404 413 422 429 503",
+    "PUT /user/{username}/role/": "200 400 401 403 404 409 413 415 422 429 503",
+    "DELETE /post/{id}/by-moderator/": "204 401 403 404 413 422 429 503",
     "GET /user/me/tokens/": "200 304 401 403 422 429 503",
     "POST /user/me/tokens/": "201 400 401 403 409 413 415 422 429 503",
     "DELETE /user/me/tokens/{id}/": "204 401 403 404 413 422 429 503",
@@ -85,6 +90,10 @@ LISTS = {
     "GET /user/{username}/following/", "GET /user/timeline/", "GET /post/", "GET /post/{id}/replies/",
     "GET /post/user/{username}/", "GET /post/{id}/likes/", "GET /post/likes/{username}/",
 }  # fmt: skip
+MODERATE = {
+    "GET /user/{username}/standing/", "PUT /user/{username}/suspension/", "DELETE /user/{username}/suspension/",
+    "PUT /user/{username}/role/", "DELETE /post/{id}/by-moderator/",
+}  # fmt: skip
 MAKE = {"POST /user/", "POST /post/"}
 
 Document = dict[str, Any]
@@ -133,7 +142,8 @@ def test_the_document_says_who_has_to_sign_in_and_for_what(document: Document, o
     assert (tuple(flow["scopes"]), all(flow["scopes"].values())) == (SCOPES, True)
     for operation, described in operations.items():
         free = operation in WITHOUT_TOKEN
-        scoped = {name: ["read" if operation.startswith("GET") else "write"]}
+        by_method = "read" if operation.startswith("GET") else "write"
+        scoped = {name: ["admin" if operation in MODERATE else by_method]}
         assert described.get("security") == (None if free else [scoped, {}] if operation in OPEN else [scoped])
 
 
@@ -145,7 +155,8 @@ def test_an_answer_has_all_its_fields_and_no_other(document: Document, operation
                 seen.update(closed(content.get("schema", {"type": "string"}), document))
     assert seen == {
         "Token", "UserResponse", "UserSummary", "MeResponse", "EmailResponse", "SessionResponse", "PostResponse",
-        "ThreadResponse", "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade", "Health",
+        "ThreadResponse", "PostResponseWithReplies", "PersonalTokenResponse", "PersonalTokenMade",
+        "StandingResponse", "Health",
         "Service", "TwoFactorResponse", "TwoFactorSecret", "RecoveryCodes", "Problem", "Invalid",
     }  # fmt: skip
 
@@ -178,7 +189,7 @@ def test_a_request_has_no_other_field_and_bounded_texts(document: Document, oper
             assert schema.get("additionalProperties", True) is (media_type != "application/json")
             for name, field in schema["properties"].items():
                 texts = [one for one in (field, *field.get("anyOf", ())) if one.get("type") == "string"]
-                assert all("maxLength" in text for text in texts) or name == "grant_type", name
+                assert all("maxLength" in text or "enum" in text for text in texts) or name == "grant_type", name
 
 
 def test_the_longest_text_is_the_configured_one(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from pamps.config import Settings
 from pamps.db import PLANNING, Database, Statement
 from pamps.pagination import dated_page, page
 from tests import crowd
-from tests.crowd import ALONE, BEGINNER, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR
+from tests.crowd import ADMIN, ALONE, BEGINNER, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR
 from tests.plans import Planner, planner
 from tests.statements import STATEMENTS
 
@@ -110,10 +110,10 @@ CASES = {
     "post.by_user_without_replies": Case(
         {**by(FAN), **PAGE, "username": f"user{STAR}"}, f"user_username_key post_by_user_no_replies {OF_POSTS}", 150
     ),
-    "post.edit": Case({**by(NEWCOMER), "id": ALONE, "text": "y"}, f"post_pkey post_by_user {OF_POSTS}", 50),
+    "post.edit": Case({**by(NEWCOMER), "id": ALONE, "text": "y"}, f"post_pkey {OF_POSTS}", 50),
     "post.delete": Case(
         {**by(NEWCOMER), "id": ALONE},
-        "post_pkey post_by_user post_replies like_by_post user_pkey session_by_user",
+        "post_pkey post_under like_by_post user_pkey session_by_user",
         200,
     ),
     "session.credentials": Case(
@@ -163,6 +163,32 @@ CASES = {
     "tally.exchange": Case(
         {"names": ["read/1/1/user 1", "new"], "ends": [LATER, LATER], "amounts": [1, 2]}, "tally_by_end tally_pkey", 50
     ),
+    "moderation.standing": Case(
+        {**by(ADMIN), "username": f"user{FAN}"}, "user_pkey user_username_key session_by_user", 20
+    ),
+    "moderation.suspend": Case(
+        {**by(ADMIN), "username": f"user{NEWCOMER}", "reason": "Spam."},
+        "user_pkey user_username_key post_by_user session_by_user",
+        200,
+    ),
+    "moderation.let_back": Case(
+        {**by(ADMIN), "username": f"user{NEWCOMER}"}, "user_pkey user_username_key session_by_user", 200
+    ),
+    "moderation.give_role": Case(
+        {**by(ADMIN), "username": f"user{FAN}", "role": "moderator"},
+        "user_pkey user_username_key user_admins session_by_user",
+        50,
+    ),
+    "moderation.suspend_by_operator": Case(
+        {"username": f"user{NEWCOMER}", "reason": "Spam."}, "user_username_key post_by_user session_by_user", 200
+    ),
+    "moderation.let_back_by_operator": Case({"username": f"user{NEWCOMER}"}, "user_username_key", 200),
+    "moderation.give_role_by_operator": Case({"username": f"user{FAN}", "role": "admin"}, "user_username_key", 50),
+    "moderation.delete_post": Case(
+        {**by(ADMIN), "id": ALONE},
+        "post_pkey post_under like_by_post user_pkey session_by_user",
+        200,
+    ),
     "token.make": Case(
         {**by(FAN), "token_hash": b"token", "name": "new", "scopes": ["read"], "days": 7},
         "session_personal session_by_user user_pkey",
@@ -172,7 +198,7 @@ CASES = {
     "token.end": Case({**by(NOSTALGIC), "id": PERSONAL_ID}, "session_personal session_by_user", 20),
     "token.note_uses": Case({"ids": [PERSONAL_ID, FAN, 2**52], "times": [LATER] * 3}, "session_pkey", 80),
     # 500 posts: of each its replies, itself, its author and the viewer's like.
-    "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_replies {OF_POSTS}", 6000),
+    "thread.thread": Case({**by(FAN), "id": HOT}, f"post_pkey post_under {OF_POSTS}", 6000),
     "timeline.timeline_with_replies": Case(
         {**by(FAN), **PAGE}, f"social_following post_by_user post_pkey {OF_POSTS}", 500
     ),
@@ -232,7 +258,7 @@ CASES = {
     ),
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},
-        "user_pkey post_pkey post_by_user post_replies like_by_post like_pkey|like_by_user session_by_user "
+        "user_pkey post_pkey post_by_user post_under like_by_post like_pkey|like_by_user session_by_user "
         "social_followers social_following link_pkey device_pkey two_factor_pkey idempotency_key_by_user",
         300,
     ),

@@ -8,10 +8,12 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from pamps.commands.ready import run
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db import Database, Statement
 from pamps.errors import InvalidRequest, TwoFactorOff, UserNotFound
+from pamps.models.moderation import RoleRequest, SuspensionRequest
 from pamps.models.shape import Password, in_words, own
 from pamps.models.user import UserRequest, UserUpdate
+from pamps.queries import moderation
 from pamps.queries import two_factor as two_factors
 from pamps.queries import user as users
 
@@ -25,14 +27,19 @@ def profile(**fields: str | None) -> UserUpdate:
     return checked(UserUpdate, fields)
 
 
-def add(settings: Settings, profile: UserUpdate, password: str) -> dict[str, Any]:
-    """Register somebody: their UserResponse. Raises InvalidRequest, UsernameTaken, UsernameReserved, EmailTaken."""
+def add(settings: Settings, profile: UserUpdate, password: str, admin: bool = False) -> dict[str, Any]:
+    """Register somebody, perhaps as an admin: their UserResponse.
+
+    Raises InvalidRequest, UsernameTaken, UsernameReserved, EmailTaken.
+    """
     request = checked(UserRequest, {**profile.model_dump(), "password": password})
 
     async def register(db: Database) -> dict[str, Any]:
         hashed = await hash_of(request.password, settings)
         row = await db.one(users.register, password_hash=hashed, **request.model_dump(exclude={"password"}))
         found: dict[str, Any] = json.loads(row["body"])
+        if admin:
+            await of_somebody(db, moderation.give_role_by_operator, found["username"], role="admin")
         return found
 
     return run(settings, register)
@@ -75,6 +82,28 @@ def drop_second_factor(settings: Settings, username: str) -> None:
             raise TwoFactorOff()
 
     run(settings, drop)
+
+
+def suspend(settings: Settings, username: str, reason: str) -> None:
+    """Suspend an account. Raises InvalidRequest, UserNotFound, LastAdmin."""
+    given = checked(SuspensionRequest, {"reason": reason})
+    run(settings, lambda db: of_somebody(db, moderation.suspend_by_operator, username, reason=given.reason))
+
+
+def let_back(settings: Settings, username: str) -> None:
+    """Let a suspended account back. Raises UserNotFound."""
+    run(settings, lambda db: of_somebody(db, moderation.let_back_by_operator, username))
+
+
+def give_role(settings: Settings, username: str, role: str) -> None:
+    """Give somebody a role. Raises InvalidRequest, UserNotFound, LastAdmin."""
+    given = checked(RoleRequest, {"role": role})
+    run(settings, lambda db: of_somebody(db, moderation.give_role_by_operator, username, role=given.role))
+
+
+async def of_somebody(db: Database, statement: Statement, username: str, **values: str) -> None:
+    if await db.row(statement, username=username, **values) is None:
+        raise UserNotFound(f"there is no user {username}")
 
 
 async def hash_of(password: str, settings: Settings) -> str:

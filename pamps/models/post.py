@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Optional
 
-from sqlalchemy import CheckConstraint, Index, Text, and_
+from sqlalchemy import CheckConstraint, Index, Text, and_, false
 from sqlmodel import Field, SQLModel, UTCDateTime
 
 from pamps.models.base import counter, created, identity, reference, related
@@ -19,6 +19,7 @@ class Post(SQLModel, table=True):
         CheckConstraint("(user_id IS NULL) = (text = '')", name="tombstone"),
         # Whoever guesses the id that comes next could else reply to the reply itself.
         CheckConstraint("parent_id <> id", name="not_own_parent"),
+        CheckConstraint("NOT (hidden AND user_id IS NULL)", name="hidden"),
     )
 
     id: int | None = identity()
@@ -29,6 +30,8 @@ class Post(SQLModel, table=True):
     edited_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     like_count: int = counter()
     reply_count: int = counter()
+    # Whether its author is suspended; kept by triggers, so that a list needs not look at every author.
+    hidden: bool = Field(default=None, nullable=False, sa_column_kwargs={"server_default": false()})
 
     user: User | None = related("posts")
     parent: Optional["Post"] = related("replies", remote_side="Post.id")
@@ -50,11 +53,20 @@ class Like(SQLModel, table=True):
 posts = Post.__table__  # type: ignore[attr-defined]
 likes = Like.__table__  # type: ignore[attr-defined]
 
-# The public list; one person's posts, with and without replies (a timeline reads these too); the replies to a post.
-Index("post_public", posts.c.id, postgresql_where=and_(posts.c.parent_id.is_(None), posts.c.user_id.is_not(None)))
-Index("post_by_user", posts.c.user_id, posts.c.id)
-Index("post_by_user_no_replies", posts.c.user_id, posts.c.id, postgresql_where=posts.c.parent_id.is_(None))
-Index("post_replies", posts.c.parent_id, posts.c.id)
+SEEN = posts.c.user_id.is_not(None), ~posts.c.hidden
+
+# The public list; one person's posts, with and without replies (a timeline reads these too); the replies to a post, and
+# all that is under it.
+Index("post_public", posts.c.id, postgresql_where=and_(posts.c.parent_id.is_(None), *SEEN))
+Index("post_by_user", posts.c.user_id, posts.c.hidden, posts.c.id)
+Index(
+    "post_by_user_no_replies",
+    posts.c.user_id,
+    posts.c.id,
+    postgresql_where=and_(posts.c.parent_id.is_(None), ~posts.c.hidden),
+)
+Index("post_replies", posts.c.parent_id, posts.c.id, postgresql_where=and_(posts.c.parent_id.is_not(None), *SEEN))
+Index("post_under", posts.c.parent_id, posts.c.id, postgresql_where=posts.c.parent_id.is_not(None))
 # Who liked a post, and what somebody liked, newest first.
 Index("like_by_post", likes.c.post_id, likes.c.date, likes.c.user_id)
 Index("like_by_user", likes.c.user_id, likes.c.date, likes.c.post_id)

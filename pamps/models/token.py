@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from sqlmodel import Field
+from pydantic import Field
 
 from pamps.models.shape import Answer, Id, Instant, Name, Request
 
@@ -15,7 +15,7 @@ Scope = Literal["read", "write", "admin"]
 class PersonalTokenRequest(Request):
     """To make a personal token. No other of mine has its name; it lasts `expires_in_days`."""
 
-    name: Name = Field(schema_extra={"examples": ["backup script"]})
+    name: Name
     scopes: list[Scope] = Field(min_length=1, max_length=3)
     expires_in_days: int = Field(default=DAYS, ge=1, le=DAYS_MAX)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationInfo, field_validator
-from sqlalchemy import CheckConstraint, Index, Text, func
+from sqlalchemy import CheckConstraint, Index, Text, func, literal_column
 from sqlmodel import Field, SQLModel, UTCDateTime
 
 from pamps.models.base import counter, created, identity, reference, related
@@ -42,6 +42,8 @@ class User(SQLModel, table=True):
 
     __table_args__ = (
         CheckConstraint(f"username ~ '{USERNAME}'", name="username"),
+        CheckConstraint("role IN ('user', 'moderator', 'admin')", name="role"),
+        CheckConstraint("(suspended_at IS NULL) = (suspended_reason IS NULL)", name="suspension"),
         CheckConstraint(f"lower(username) <> ALL ('{{{','.join(RESERVED)}}}')", name="username_reserved"),
     )
 
@@ -60,6 +62,10 @@ class User(SQLModel, table=True):
     post_count: int = counter()
     follower_count: int = counter()
     following_count: int = counter()
+    role: str = Field(default=None, sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "user"})
+    # A suspended account has no sessions, and what it wrote is hidden: triggers see to both.
+    suspended_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    suspended_reason: str | None = Field(default=None, sa_type=Text)
 
     posts: list["Post"] = related("user")
     likes: list["Like"] = related("user")
@@ -91,6 +97,8 @@ Index("user_email_key", func.lower(users.c.email), unique=True)
 # A search for the start of a name is a range in these; fold(), made by the first migration, drops case and accents.
 Index("user_username_search", func.fold(users.c.username))
 Index("user_name_search", func.fold(users.c.name))
+# For whether there is an admin left.
+Index("user_admins", users.c.id, postgresql_where=users.c.role == literal_column("'admin'"))
 # The lists of followers and followed, newest first.
 Index("social_followers", social.c.followed_id, social.c.date, social.c.follower_id)
 Index("social_following", social.c.follower_id, social.c.date, social.c.followed_id)

@@ -8,7 +8,7 @@ from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import likes, posts
 from pamps.models.user import users
 from pamps.queries.post import post_json, visible
-from pamps.queries.sql import FALSE, TRUE, VIEWER, after, one, own, page_of, reading, signed_in, visible_to
+from pamps.queries.sql import FALSE, TRUE, VIEWER, after, one, own, page_of, reading, shown_to, signed_in, visible_to
 from pamps.queries.user import USERNAME, user_id_of, user_summary
 
 ID = bindparam("id", type_=BigInteger)
@@ -53,7 +53,9 @@ unlike = Statement(
 )
 
 likers = (
-    select(users, likes.c.date, likes.c.user_id).join(likes, likes.c.user_id == users.c.id).where(likes.c.post_id == ID)
+    select(users, likes.c.date, likes.c.user_id)
+    .join(likes, likes.c.user_id == users.c.id)
+    .where(likes.c.post_id == ID, shown_to(VIEWER, users))
 )
 liked_by = Statement(
     reading(page_of(likers, user_summary, likes.c.date, likes.c.user_id, of=exists(visible(ID)))),

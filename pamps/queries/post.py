@@ -7,11 +7,15 @@ from sqlalchemy import (
     FromClause,
     Select,
     Text,
+    and_,
     bindparam,
+    case,
     exists,
     func,
     literal,
+    literal_column,
     null,
+    or_,
     select,
     update,
 )
@@ -71,6 +75,21 @@ def columns(post: FromClause, **known: Column) -> dict[str, Any]:
 def post_json(post: FromClause, **known: Column) -> Column:
     """The PostResponse of a row of posts."""
     return shaped(PostResponse, **columns(post, **known))
+
+
+def thread_json(post: FromClause) -> Column:
+    """The PostResponse of a row of posts in a thread, where what is hidden is shown as a tombstone."""
+    shown = ~post.c.hidden
+    known = columns(post)
+    bare = {name: case((shown, known[name])) for name in ("edited_at", "user_id", "user")}
+    return post_json(
+        post,
+        **bare,
+        text=case((shown, post.c.text), else_=literal_column("''")),
+        deleted=or_(known["deleted"], post.c.hidden),
+        like_count=case((shown, post.c.like_count), else_=literal_column("0")),
+        liked=if_signed_in(and_(shown, likes_it(post))),
+    )
 
 
 def visible(post_id: Column) -> Select[Any]:

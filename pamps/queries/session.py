@@ -74,6 +74,7 @@ whoever = (
     select(
         users.c.id,
         users.c.password_hash,
+        users.c.suspended_reason,
         two_factors.c.secret,
         two_factors.c.last_step,
         two_factors.c.recovery_codes,
@@ -111,7 +112,8 @@ upgrade_hash = Statement(
 )
 
 # Guarded by the hash that was verified, and taking the chance to clear away what has expired. The user is locked, so
-# that whoever changes the password either makes this find nothing, or waits and then ends the session.
+# that whoever changes the password or suspends the account either makes this find nothing, or waits and then ends the
+# session.
 swept = (
     delete(sessions)
     .where(sessions.c.user_id == USER, sessions.c.expires_at <= func.clock_timestamp())
@@ -124,7 +126,12 @@ started = (
     .from_select(
         ["user_id", "expires_at", "user_agent", "ip", "family_hash", "token_hash"],
         select(users.c.id, EXPIRES, USER_AGENT, IP, FAMILY, TOKEN)
-        .where(users.c.id == USER, users.c.password_hash == SEEN, satisfied(USER, code))
+        .where(
+            users.c.id == USER,
+            users.c.password_hash == SEEN,
+            users.c.suspended_at.is_(None),
+            satisfied(USER, code),
+        )
         .with_for_update(read=True),
     )
     .returning(sessions.c.id, sessions.c.user_id)

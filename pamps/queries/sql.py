@@ -23,7 +23,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    true,
     tuple_,
 )
 from sqlalchemy import Text as SqlText
@@ -32,6 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from pamps.models.post import posts
 from pamps.models.session import sessions
 
 # Who asks: a user and their session, both null where nobody is signed in; and what proves a personal token.
@@ -75,8 +75,20 @@ def anyone() -> Column:
 
 
 def visible_to(viewer: Column, post: FromClause, in_thread: bool = False) -> Column:
-    """What a viewer may see of posts: everything, but tombstones only in threads. Every read passes through here."""
-    return true() if in_thread else post.c.user_id.is_not(None)
+    """What a viewer may see of posts. Every read passes through here.
+
+    Everything but tombstones and what is hidden, which are seen only in threads; there what is hidden is shown like a
+    tombstone, and like one only where something is under it.
+    """
+    if not in_thread:
+        return and_(post.c.user_id.is_not(None), ~post.c.hidden)
+    under = posts.alias()
+    return or_(~post.c.hidden, exists().where(under.c.parent_id == post.c.id))
+
+
+def shown_to(viewer: Column, user: FromClause) -> Column:
+    """What a viewer may see of people: all but the suspended. Every list and every profile passes through here."""
+    return user.c.suspended_at.is_(None)
 
 
 def if_signed_in(answer: Column) -> Column:

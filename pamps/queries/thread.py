@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from pamps.db import Statement
 from pamps.errors import PostNotFound
 from pamps.models.post import ThreadResponse, posts
-from pamps.queries.post import post_json
+from pamps.queries.post import thread_json
 from pamps.queries.sql import VIEWER, Column, array_of, one, reading, shaped, visible_to
 
 ID = bindparam("id", type_=BigInteger)
@@ -32,7 +32,8 @@ MORE = THREAD_MAX + 1
 
 def replies_to(post: Column, at_most: Column) -> Column:
     """The ids of the first replies to a post."""
-    found = select(posts.c.id).where(posts.c.parent_id == post).order_by(posts.c.id).limit(at_most)
+    theirs = posts.c.parent_id == post, visible_to(VIEWER, posts, in_thread=True)
+    found = select(posts.c.id).where(*theirs).order_by(posts.c.id).limit(at_most)
     return func.array(found.scalar_subquery(), type_=ARRAY(BigInteger))
 
 
@@ -47,15 +48,15 @@ down = visited.union_all(
 descendants = (
     select(posts, down.c.place)
     .join(down, posts.c.id == down.c.id)
-    .where(down.c.place.between(1, THREAD_MAX), visible_to(VIEWER, posts, in_thread=True))
+    .where(down.c.place.between(1, THREAD_MAX))
     .subquery("descendants")
 )
 
 whole = shaped(
     ThreadResponse,
-    ancestors=select(array_of(post_json(ancestors), ancestors.c.height.desc())).scalar_subquery(),
-    post=post_json(posts),
-    descendants=select(array_of(post_json(descendants), descendants.c.place)).scalar_subquery(),
+    ancestors=select(array_of(thread_json(ancestors), ancestors.c.height.desc())).scalar_subquery(),
+    post=thread_json(posts),
+    descendants=select(array_of(thread_json(descendants), descendants.c.place)).scalar_subquery(),
     truncated=select(func.max(down.c.place) > THREAD_MAX).select_from(down).scalar_subquery(),
 )
 thread = Statement(

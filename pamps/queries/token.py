@@ -22,7 +22,8 @@ from pamps.db import Statement
 from pamps.errors import TokenNotFound
 from pamps.models.session import sessions
 from pamps.models.token import PersonalTokenResponse
-from pamps.queries.sql import VIEWER, Column, instant, one, own, page_of, shaped, sign_in, signed_in
+from pamps.models.user import users
+from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, shaped, sign_in, signed_in
 
 ID = bindparam("id", type_=BigInteger)
 TOKEN = bindparam("token_hash", type_=LargeBinary)
@@ -52,19 +53,27 @@ swept = (
     .returning(sessions.c.id)
     .cte("swept")
 )
+# Locked, so that whoever ends this session, or all of this user's, is either waited for here or sees the new one.
+asking = (
+    select(users.c.id)
+    .join(sessions, sessions.c.user_id == users.c.id)
+    .where(users.c.id == VIEWER, sessions.c.id == SESSION, signed_in())
+    .with_for_update(read=True, of=[users, sessions])
+    .cte("asking")
+)
 made = (
     insert(sessions)
     .from_select(
         ["user_id", "created_at", "last_used_at", "expires_at", "token_hash", "name", "scopes"],
         select(
-            VIEWER,
+            asking.c.id,
             func.now(),
             func.now(),
             func.now() + func.make_interval(0, 0, 0, 0, DAYS * literal(24)),  # not days: those follow summer time
             TOKEN,
             bindparam("name", type_=Text),
             bindparam("scopes", type_=ARRAY(Text)),
-        ).where(signed_in(), select(func.count() >= 0).select_from(swept).scalar_subquery()),
+        ).where(select(func.count() >= 0).select_from(swept).scalar_subquery()),
     )
     .returning(sessions)
     .cte("made")

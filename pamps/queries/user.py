@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     FromClause,
     Text,
+    and_,
     bindparam,
     case,
     delete,
@@ -40,6 +41,7 @@ from pamps.queries.sql import (
     reading,
     same,
     shaped,
+    shown_to,
     signed_in,
     starts_with,
 )
@@ -88,8 +90,8 @@ def me_json(user: FromClause) -> Column:
 
 
 def user_id_of(username: Column) -> Column:
-    """The id behind a username, ignoring case."""
-    return select(users.c.id).where(same(users.c.username, username)).scalar_subquery()
+    """The id behind a username, ignoring case; null where there is nobody to be seen."""
+    return select(users.c.id).where(same(users.c.username, username), shown_to(VIEWER, users)).scalar_subquery()
 
 
 ACCOUNT = (*PROFILE, "password_hash")
@@ -101,17 +103,25 @@ registered = (
 )
 register = Statement(select(user_json(registered).label("body")))
 
-find = Statement(reading(one(select(user_json(users)).where(same(users.c.username, USERNAME)))), missing=UserNotFound)
+find = Statement(
+    reading(one(select(user_json(users)).where(same(users.c.username, USERNAME), shown_to(VIEWER, users)))),
+    missing=UserNotFound,
+)
 
 me = Statement(own(one(select(me_json(users)).where(users.c.id == VIEWER))))
 
-everyone = Statement(reading(page_of(select(users), user_json, users.c.id)))
+everyone = Statement(reading(page_of(select(users).where(shown_to(VIEWER, users)), user_json, users.c.id)))
 
 # Two ranges in two indexes, found before anything else: read by date and compared one by one, the beginning of many
 # names that no recent user has would take the time of all users.
 Q = bindparam("q", type_=Text)
 matching = (
-    union(*(select(users.c.id).where(starts_with(column, Q)) for column in (users.c.username, users.c.name)))
+    union(
+        *(
+            select(users.c.id).where(starts_with(column, Q), shown_to(VIEWER, users))
+            for column in (users.c.username, users.c.name)
+        )
+    )
     .cte("matching")
     .prefix_with("MATERIALIZED")
 )
@@ -197,9 +207,10 @@ set_password = Statement(select(func.end_sessions(set_by_operator.c.id, null()),
 
 # The one to follow: by id, or by username.
 WHOM = func.coalesce(ID, user_id_of(USERNAME))
+whom = and_(users.c.id == WHOM, shown_to(VIEWER, users))
 follow_made = (
     insert(social)
-    .from_select(["follower_id", "followed_id"], select(VIEWER, users.c.id).where(users.c.id == WHOM, signed_in()))
+    .from_select(["follower_id", "followed_id"], select(VIEWER, users.c.id).where(whom, signed_in()))
     .on_conflict_do_nothing()
     .returning(social.c.followed_id)
     .cte("made")
@@ -207,7 +218,7 @@ follow_made = (
 follow = Statement(
     select(
         select(user_json(users, follower_count=after(users.c.follower_count, "+", follow_made), is_following=TRUE))
-        .where(users.c.id == WHOM)
+        .where(whom)
         .scalar_subquery()
         .label("body"),
         exists().select_from(follow_made).label("created"),
@@ -217,12 +228,12 @@ follow = Statement(
 
 follow_gone = (
     delete(social)
-    .where(social.c.follower_id == VIEWER, social.c.followed_id == WHOM, signed_in())
+    .where(social.c.follower_id == VIEWER, social.c.followed_id == users.c.id, whom, signed_in())
     .returning(social.c.followed_id)
     .cte("gone")
 )
 unfollowed = user_json(users, follower_count=after(users.c.follower_count, "-", follow_gone), is_following=FALSE)
-unfollow = Statement(own(one(select(unfollowed).where(users.c.id == WHOM))), missing=UserNotFound)
+unfollow = Statement(own(one(select(unfollowed).where(whom))), missing=UserNotFound)
 
 
 def people(side: str, other: str) -> Statement:
@@ -231,7 +242,7 @@ def people(side: str, other: str) -> Statement:
     rows = (
         select(users, social.c.date, social.c[side])
         .join(social, social.c[side] == users.c.id)
-        .where(social.c[other] == whose)
+        .where(social.c[other] == whose, shown_to(VIEWER, users))
     )
     page = page_of(rows, user_json, social.c.date, social.c[side], of=whose.is_not(None))
     return Statement(reading(page), missing=UserNotFound)

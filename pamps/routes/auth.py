@@ -46,7 +46,12 @@ class PasswordGrant(BaseModel):
     "/token",
     response_model=Token,
     responses=raises(
-        errors.WrongCredentials, errors.CodeNeeded, errors.WrongCode, errors.TooManyAttempts, errors.UnsupportedGrant
+        errors.WrongCredentials,
+        errors.AccountSuspended,
+        errors.CodeNeeded,
+        errors.WrongCode,
+        errors.TooManyAttempts,
+        errors.UnsupportedGrant,
     ),
 )
 async def sign_in(
@@ -84,7 +89,8 @@ async def sign_in(
         language=language,
     )
     if session is None:
-        # While this one was checked, the password was changed, another sign-in upgraded its hash or used the same code.
+        # While this one was checked, the account was suspended, its password changed, or another sign-in upgraded its
+        # hash or used the same code.
         return await sign_in(request, form, db, passwords, settings, language)
     return tokens(account["id"], session["id"], token, settings.security)
 
@@ -108,6 +114,8 @@ async def found(
     known: str | None = account["password_hash"]
     if not await passwords.verify(form.password, known) or known is None:
         raise errors.WrongCredentials()
+    if account["suspended_reason"] is not None:
+        raise errors.AccountSuspended(account["suspended_reason"])
     if passwords.outdated(known):
         upgraded = await passwords.hash(form.password)
         if await db.row(sessions.upgrade_hash, user_id=account["id"], seen=known, password_hash=upgraded):
