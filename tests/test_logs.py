@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pyotp
 import pytest
 from httpx2 import Response
 from sqlalchemy import create_engine
@@ -23,7 +24,13 @@ OTHERS = ("lord.byron@example.org", "babbage@example.org")
 WRONG = "wr0ng-but-nearly-right"
 NEW = "n3w-and-much-better"
 JUNK = "Zm9vYmFyYmF6cXV4-Zm9vYmFyYmF6cXV4-Zm9vYmFyYmF6cXV4"
+LINK = "b3" * 20 + "xYz"
 FORGED = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmVkLWJ5LW5vYm9keQ"
+# A mail server that is not there: without any, in development, mails are written to the log, as they should be.
+MAIL: dict[str, Any] = {
+    **{"mail__host": "127.0.0.1", "mail__port": 1, "mail__tls": "none", "mail__sender": "pamps@example.com"},
+    **{"mail__base_url": "https://app.example.com", "mail__retry_seconds": 0.1},
+}
 FORMATS: dict[str, dict[str, Any]] = {
     "text": {"env": "development"},
     "json": {"env": "production", "db__auto_migrate": "true", "security__secret_key": STRONG_SECRET},
@@ -45,7 +52,7 @@ class Tourist:
 
     def __init__(self, server: Server):
         self.server = server
-        self.secrets = {EMAIL, *OTHERS, PASSWORD, WRONG, NEW, JUNK, FORGED, STRONG_SECRET}
+        self.secrets = {EMAIL, *OTHERS, PASSWORD, WRONG, NEW, JUNK, LINK, FORGED, STRONG_SECRET}
 
     def go(self, method: str, path: str, status: int, token: str = "", **options: Any) -> Response:
         if token:
@@ -88,7 +95,31 @@ class Tourist:
         self.go("POST", "/revoke_token", 200, data={"token": third})
         self.go("POST", "/revoke_token", 422, json={"tokn": third})
 
+    def more_keys(self) -> None:
+        owner = self.signed_in(NEW)["access_token"]
+        made = self.go("POST", "/user/me/tokens/", 201, owner, json={"name": "script", "scopes": ["read"]}).json()[
+            "token"
+        ]
+        self.secrets |= {made, made.split("_", 4)[4]}
+        self.go("GET", "/user/me/", 200, made)
+        self.go("POST", "/post/", 403, made, json={"text": "x"})
+        self.go("GET", "/user/me/", 401, f"{made}x")
+        secret = self.go("POST", "/user/me/two-factor/", 201, owner, json={"password": NEW}).json()["secret"]
+        code = pyotp.TOTP(secret).now()
+        self.go("POST", "/user/me/two-factor/confirm/", 422, owner, json={"code": code, "secret": secret})
+        confirmed = self.go("POST", "/user/me/two-factor/confirm/", 200, owner, json={"code": code})
+        recovery = confirmed.json()["recovery_codes"]
+        self.secrets |= {secret, *recovery}
+        self.go("POST", "/token", 401, data={"username": EMAIL, "password": NEW})
+        self.go("POST", "/token", 401, data={"username": EMAIL, "password": NEW, "code": code})
+        signed = self.go("POST", "/token", 200, data={"username": EMAIL, "password": NEW, "code": recovery[0]}).json()
+        both = {"password": NEW, "code": recovery[1]}
+        self.go("DELETE", "/user/me/two-factor/", 204, self.kept(signed)["access_token"], json=both)
+
     def odds_and_ends(self) -> None:
+        self.go("POST", "/password_reset", 202, json={"email": EMAIL})
+        self.go("POST", "/password_reset/confirm", 403, json={"token": LINK, "new_password": WRONG})
+        self.go("POST", "/email_verification", 403, json={"token": LINK})
         token = self.signed_in(NEW)["access_token"]
         self.go("GET", f"/user/?q={EMAIL}", 200)
         self.go("GET", f"/post/?cursor={JUNK}&limit=1", 422)
@@ -124,11 +155,13 @@ class Tourist:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_nothing_private_is_ever_in_the_log(pamps: Commands, format: str) -> None:
-    env = pamps.environment(**FORMATS[format], log__level="debug")
+    env = pamps.environment(**FORMATS[format], **MAIL, log__level="debug")
     with serving(pamps.folder, env) as server:
         tourist = Tourist(server)
         tourist.account()
+        tourist.more_keys()
         tourist.odds_and_ends()
+        server.wait_until(lambda: "is tried again" in server.output)
         tourist.mistakes_of_ours()
         assert server.stop() == 0
     for secret in tourist.secrets:
