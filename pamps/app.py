@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from pamps import idempotency, limits, logs, openapi, problems, startup, telemetry, uses
+from pamps.admission import Admission
 from pamps.coalescing import Coalescing
 from pamps.config import Settings, current_settings
 from pamps.db import Database
@@ -81,6 +82,7 @@ class Application(FastAPI):
         app = Problems(app)
         if self.state.tallies:
             app = Limits(app, self.state.tallies)
+        app = Admission(app, server.max_in_flight)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)

@@ -69,7 +69,7 @@ class Coalescing:
 
         answers = [future for *_, future in waiting]
         try:
-            await self.app(scope, no_body, record)
+            await self.app(scope, no_body(), record)
         except Exception as error:
             for future in answers:
                 if not future.done():
@@ -87,5 +87,15 @@ class Coalescing:
             self.begin_next(key)
 
 
-async def no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def no_body() -> Receive:
+    """What is received with a request that has no body: that, and then nothing for as long as its client is there."""
+    received = False
+
+    async def receive() -> Message:
+        nonlocal received
+        if received:
+            await asyncio.get_running_loop().create_future()
+        received = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive

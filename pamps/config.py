@@ -147,6 +147,15 @@ class Server(Section):
     workers: int = Field(ge=1, le=256)
     trusted_proxies: Networks
     max_body_size: int = Field(ge=1024)
+    max_header_size: int = Field(ge=1024, le=1_048_576)
+    max_headers: int = Field(ge=10, le=10_000)
+    max_json_depth: int = Field(ge=2, le=200)
+    max_connections: int = Field(ge=1, le=1_000_000)
+    max_in_flight: int = Field(ge=1, le=100_000)
+    header_timeout: float = Field(gt=0, le=DAY)
+    body_timeout: float = Field(gt=0, le=DAY)
+    write_timeout: float = Field(gt=0, le=DAY)
+    keep_alive_timeout: int = Field(ge=1, le=DAY)
     shutdown_timeout: int = Field(ge=1, le=DAY)
     coalesce: bool
     idempotency_hours: float = Field(gt=0, le=8760)
@@ -174,6 +183,8 @@ class Db(Section):
     pool_size: int = Field(ge=1, le=1000)
     statement_timeout: float = Field(ge=0.001, le=DAY)  # to PostgreSQL, 0 milliseconds would be forever
     lock_timeout: float = Field(ge=0.001, le=DAY)
+    max_waiting: int = Field(ge=1, le=100_000)
+    wait_timeout: float = Field(gt=0, le=DAY)
     connect_timeout: float = Field(gt=0, le=DAY)
     startup_timeout: float = Field(ge=0, le=DAY)
 

@@ -61,6 +61,7 @@ class Statement:
     (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
     A `patient` one may take longer than `db.statement_timeout`, because what it touches grows with what there is.
     An `aside` one stands, whatever becomes of the request: it is in no transaction with what follows.
+    An `urgent` one is not refused because others wait for a connection already, and gets one before them.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Statement:
         missing: type[PampsError] = errors.NotFound,
         patient: bool = False,
         aside: bool = False,
+        urgent: bool = False,
     ):
         compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
         self.sql = str(compiled)
         self.missing = missing
         self.patient = patient
         self.aside = aside
+        self.urgent = urgent
         self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.names = frozenset(self.order)
 
@@ -205,7 +208,13 @@ class Database(Runner):
                 if self.pool is None:
                     try:
                         with self.meanings:
-                            pool = Pool(self.connect, self.settings.pool_min_size, self.settings.pool_size)
+                            pool = Pool(
+                                self.connect,
+                                self.settings.pool_min_size,
+                                self.settings.pool_size,
+                                self.settings.max_waiting,
+                                self.settings.wait_timeout,
+                            )
                             await pool.fill()
                             self.pool = pool
                     except PampsError:
@@ -260,7 +269,9 @@ class Database(Runner):
                 try:
                     if statement.patient:
                         return await self.patiently(pool, statement.sql, arguments)
-                    return await pool.fetchrow(statement.sql, *arguments)
+                    async with pool.acquire(statement.urgent) as connection:
+                        row: asyncpg.Record | None = await connection.fetchrow(statement.sql, *arguments)
+                        return row
                 except COLLIDED:  # it has done nothing, and what it was in the way of goes on
                     tries -= 1
                     if not tries:

@@ -67,6 +67,12 @@ class MalformedIdempotencyKey(PampsError):
     title = "The Idempotency-Key can't be read"
 
 
+class MalformedRequest(PampsError):
+    status = 400
+    code = "malformed-request"
+    title = "That is not a request of HTTP"
+
+
 # 401
 
 
@@ -206,6 +212,12 @@ class MethodNotAllowed(PampsError):
     title = "This address does not take that method"
 
 
+class RequestTimeout(PampsError):
+    status = 408
+    code = "request-timeout"
+    title = "The request took too long to come"
+
+
 # 409
 
 
@@ -326,6 +338,12 @@ class MailedAlready(PampsError):
     headers: ClassVar = {"Retry-After": "600"}
 
 
+class HeadersTooLarge(PampsError):
+    status = 431
+    code = "headers-too-large"
+    title = "The address and the headers are too large"
+
+
 # 501, 503
 
 
@@ -338,6 +356,12 @@ class MailNotConfigured(PampsError):
 class Unavailable(PampsError):
     status = 503
     headers: ClassVar = {"Retry-After": "5"}
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    title = "There is more to do than can be done now; try again in a moment"
+    headers: ClassVar = {"Retry-After": "1"}
 
 
 class DatabaseUnavailable(Unavailable):

@@ -5,6 +5,7 @@ else that we do with a request. Here are the few kinds that we have; a route wit
 """
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
@@ -24,6 +25,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 ABSENT = object()  # the value of what was not sent
 UNFIT = object()  # the result of what was not called
+
+# Of JSON, the brackets, and the texts in which they mean nothing. One that does not end is one that json.loads refuses.
+BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*+"?|[\[\]{}]', re.DOTALL)
 
 # What makes a dependency one of another kind.
 OTHERS = (
@@ -120,11 +124,25 @@ async def read_json(request: Request) -> Any:
     """A JSON body; ABSENT if there is none. Raises MalformedBody."""
     try:
         raw = await request.body()
-        return json.loads(raw) if raw else ABSENT
+        if not raw:
+            return ABSENT
+        bounded_depth(raw, request.app.state.settings.server.max_json_depth)
+        return json.loads(raw)
     except json.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error.msg} at {error.pos}") from None
     except (ValueError, RecursionError, ClientDisconnect):  # ValueError: not UTF-8, or a number of thousands of digits
         raise MalformedBody() from None
+
+
+def bounded_depth(raw: bytes, most: int) -> None:
+    """Raises MalformedBody for JSON that is nested deeper than that. What has few brackets is not looked at closely."""
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return
+    depth = 0
+    for found in BRACKETS.finditer(raw):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if depth > most:
+            raise MalformedBody(f"the body is nested more than {most} deep, at {found.start()}")
 
 
 def added(dependant: Dependant, steps: list[Step]) -> bool:

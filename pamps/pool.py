@@ -8,12 +8,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 import asyncpg
 from asyncpg import Connection
 
+from pamps import errors
+
+Waiter = asyncio.Future[Connection | None]
 IDLE = 300.0  # seconds; a connection that nobody has needed for longer may have been forgotten by what lies between
 # What leaves a connection in the middle of something, so that nobody else can use it.
 BROKEN_OFF = (asyncio.CancelledError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -22,17 +26,27 @@ BROKEN_OFF = (asyncio.CancelledError, OSError, asyncpg.InterfaceError, asyncpg.I
 class Pool:
     """Up to `most` connections. The one that came back last is lent first, and those in excess of `least` grow old.
 
-    Whoever finds none waits in line. What is lent must come back as it was: no setting, no open transaction.
+    Whoever finds none waits in line, `queue` of them at most, and each for `patience` seconds. What is lent must come
+    back as it was: no setting, no open transaction.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], least: int, most: int):
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        least: int,
+        most: int,
+        queue: int = 1000,
+        patience: float = 60.0,
+    ):
         self.connect = connect
         self.least = least
         self.most = most
+        self.queue = queue
+        self.patience = patience
         self.size = 0  # those that there are, and those that are being made
         self.connections: set[Connection] = set()
         self.idle: deque[tuple[Connection, float]] = deque()  # since when
-        self.waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self.waiting: deque[Waiter] = deque()
         self.closing = False
 
     async def fill(self) -> None:
@@ -40,16 +54,19 @@ class Pool:
         for connection in [await self.take() for _ in range(self.least)]:
             self.pass_on(connection)
 
-    def acquire(self) -> "Lent":
-        """A connection: `async with pool.acquire() as connection`. Raises what asyncpg does when one can't be made."""
-        return Lent(self)
+    def acquire(self, urgent: bool = False) -> "Lent":
+        """A connection: `async with pool.acquire() as connection`; who is `urgent` waits before all others.
+
+        Raises Overloaded, or what asyncpg does when one can't be made.
+        """
+        return Lent(self, urgent)
 
     async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row that a statement finds, or None."""
         async with Lent(self) as connection:
             return await connection.fetchrow(sql, *arguments)
 
-    async def take(self) -> Connection:
+    async def take(self, urgent: bool = False) -> Connection:
         """A connection; it must be given back."""
         if self.closing:
             raise asyncpg.InterfaceError("the pool is closing")
@@ -60,7 +77,7 @@ class Pool:
             self.forget(connection)
         if self.size < self.most:
             self.size += 1
-        elif found := await self.wait():
+        elif found := await self.wait(self.patience, urgent):
             return found
         try:
             connection = await self.connect()
@@ -70,16 +87,26 @@ class Pool:
         self.connections.add(connection)
         return connection
 
-    async def wait(self) -> Connection | None:
+    async def wait(self, patience: float | None, urgent: bool) -> Connection | None:
         """What somebody gives back; None if that was lost, so that another may be made in its place."""
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(waiter)
+        if len(self.waiting) >= self.queue and not urgent:
+            raise errors.Overloaded()
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        (self.waiting.appendleft if urgent else self.waiting.append)(waiter)
+        timer = loop.call_later(patience, expire, waiter) if patience else None
         try:
             return await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # it had come, and nobody is here to use it
+            if not waiter.cancelled() and not waiter.exception():  # it had come, and nobody is here to use it
                 self.pass_on(waiter.result())
             raise
+        finally:
+            if timer:
+                timer.cancel()
+            if waiter.cancelled() or waiter.exception():
+                with suppress(ValueError):  # it has been passed over
+                    self.waiting.remove(waiter)
 
     def give_back(self, connection: Connection, error: BaseException | None) -> None:
         """Take back what was lent; `error` is what came of it."""
@@ -114,7 +141,7 @@ class Pool:
         """Lend nothing more, and close every connection when it has come back."""
         self.closing = True
         while self.size:
-            connection = self.idle.pop()[0] if self.idle else await self.wait()
+            connection = self.idle.pop()[0] if self.idle else await self.wait(None, urgent=True)
             if connection:
                 await connection.close()
             self.size -= 1
@@ -126,16 +153,22 @@ class Pool:
             connection.terminate()
 
 
+def expire(waiter: Waiter) -> None:
+    if not waiter.done():
+        waiter.set_exception(errors.Overloaded())
+
+
 class Lent:
     """A connection for as long as an `async with` lasts. Not by contextlib, as it is on the way of every request."""
 
-    __slots__ = ("connection", "pool")
+    __slots__ = ("connection", "pool", "urgent")
 
-    def __init__(self, pool: Pool):
+    def __init__(self, pool: Pool, urgent: bool = False):
         self.pool = pool
+        self.urgent = urgent
 
     async def __aenter__(self) -> Connection:
-        self.connection = await self.pool.take()
+        self.connection = await self.pool.take(self.urgent)
         return self.connection
 
     async def __aexit__(

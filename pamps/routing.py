@@ -85,7 +85,7 @@ class Route(APIRoute):
         """The errors that follow from what a route takes."""
         found: list[type[PampsError]] = [PampsError]
         if self.path not in FREE:
-            found += [errors.TooManyRequests]
+            found += [errors.TooManyRequests, errors.Overloaded]
         calls = called(self.dependant)
         if database in calls:
             found += [errors.DatabaseUnavailable, errors.DatabaseBusy, errors.SchemaBehind]
@@ -188,28 +188,31 @@ def with_body(answer: Handler, media_type: re.Pattern[str] | None) -> Handler:
         try:
             return await answer(Request(request.scope, bounded))
         except Exception:
-            # FastAPI answers 400 to whatever goes wrong while it reads a body; this is the one thing we know better.
-            if bounded.exceeded:
-                raise errors.BodyTooLarge(f"the body may have {limit} bytes") from None
+            # FastAPI answers 400 to whatever goes wrong while it reads a body; this is what we know better.
+            if bounded.refusal:
+                raise bounded.refusal from None
             raise
 
     return handler
 
 
 class Bounded:
-    """An ASGI receive that stops once more than `limit` bytes of body have come."""
+    """An ASGI receive that stops once more than `limit` bytes of body have come; `refusal` is why it stopped."""
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], limit: int):
         self.receive = receive
-        self.left = limit
-        self.exceeded = False
+        self.limit = self.left = limit
+        self.refusal: PampsError | None = None
 
     async def __call__(self) -> Message:
-        message = await self.receive()
-        self.left -= len(message.get("body", b""))
-        if self.left < 0:
-            self.exceeded = True
-            raise errors.BodyTooLarge()
+        try:
+            message = await self.receive()
+            self.left -= len(message.get("body", b""))
+            if self.left < 0:
+                raise errors.BodyTooLarge(f"the body may have {self.limit} bytes")
+        except PampsError as error:
+            self.refusal = error
+            raise
         return message
 
 

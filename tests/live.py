@@ -8,6 +8,7 @@ from threading import Thread
 import uvicorn
 from fastapi import FastAPI
 
+from pamps.connections import Connections
 from tests.watched import PATIENCE, until
 
 HOST = "127.0.0.1"
@@ -17,7 +18,15 @@ HOST = "127.0.0.1"
 def served(app: FastAPI) -> Iterator[int]:
     """Serve an app as `pamps serve` does, but in a thread: its port."""
     server = uvicorn.Server(
-        uvicorn.Config(app, HOST, 0, loop="uvloop", http="httptools", server_header=False, log_level="warning")
+        uvicorn.Config(
+            app,
+            HOST,
+            0,
+            loop="uvloop",
+            http=Connections(app.state.settings.server),  # type: ignore[arg-type]
+            server_header=False,
+            log_level="warning",
+        )
     )
     thread = Thread(target=server.run)
     thread.start()

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from pamps.app import create_app
 from pamps.coalescing import Coalescing
 from pamps.config import Settings
+from tests.api import Api
 from tests.commands import Commands
 from tests.processes import DEADLINE, serving
 
@@ -179,3 +180,11 @@ def test_no_reader_sees_less_than_was_there_when_they_asked(tmp_path: Path, empt
         writer = threads.submit(write, server.url, ada)
         writer.result(DEADLINE)
         assert sum(reader.result(DEADLINE) for reader in readers) > 100
+
+
+def test_files_that_many_ask_for_at_once_are_answered_together(running: Api) -> None:
+    """While a file is sent, its response listens for its client to go, which the one of several has not."""
+    alone = running.get("/static/swagger-ui.css")
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: running.get("/static/swagger-ui.css"), range(64)))
+    assert {(one.status_code, one.content) for one in answers} == {(200, alone.content)}

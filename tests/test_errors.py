@@ -1,6 +1,7 @@
 """Every error that the API can answer, provoked."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -21,9 +22,12 @@ from tests.api import Api, Signed, problem
 from tests.document import DOCUMENT
 from tests.factories import PASSWORD, World
 from tests.forge import claims, signed
+from tests.live import Connection, served
 from tests.tables import unchanged
+from tests.watched import until
 
 ENDS_IN_Z = "Z$"  # of times, which only answers have
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NOBODY_LISTENS = "postgresql://pamps:secret@127.0.0.1:1/pamps"
 AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError, errors.BackupError}
 # Those with a code of their own; the others are only there to be inherited from.
@@ -124,6 +128,26 @@ def too_many(scene: Scene) -> Response:
     return next(answer for answer in answers if answer.status_code == 429)
 
 
+def raw(scene: Scene, sent: bytes, **changes: float) -> Response:
+    """What a connection answers, that is sent this and no more."""
+    server = scene.settings.server.model_copy(update=changes)
+    app = create_app(scene.settings.model_copy(update={"server": server}))
+    with served(app) as port, Connection(port) as connection:
+        connection.send(sent)
+        status, headers, body = connection.head()
+        return Response(status, headers=headers, content=body + connection.rest())
+
+
+def overloaded(scene: Scene) -> Response:
+    narrow = scene.elsewhere(wait_timeout=0.1, pool_min_size=1, pool_size=1)
+    with narrow as api, ThreadPoolExecutor(1) as thread, scene.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE post IN ACCESS EXCLUSIVE MODE"))
+        thread.submit(api.get, "/post/")
+        with scene.engine.connect() as other:
+            until(lambda: other.execute(text(WAITING)).first() is not None)
+        return api.get("/user/")
+
+
 def too_large(scene: Scene) -> Response:
     return scene.ada.post("/post/", json={"text": "x" * 1_000_000})
 
@@ -195,6 +219,10 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.EmailVerified: lambda scene: scene.bob.post("/user/me/email/verification/"),
     errors.MailedAlready: lambda scene: scene.ada.post("/user/me/email/verification/"),
     errors.MailNotConfigured: without_mail,
+    errors.MalformedRequest: lambda scene: raw(scene, b"GET nowhere"),
+    errors.RequestTimeout: lambda scene: raw(scene, b"GET / HTTP/1.1", header_timeout=0.1),
+    errors.HeadersTooLarge: lambda scene: raw(scene, b"GET / HTTP/1.1\r\nX: " + b"x" * 16_384),
+    errors.Overloaded: overloaded,
     errors.DatabaseUnavailable: unavailable,
     errors.DatabaseBusy: busy,
     errors.SchemaBehind: behind,

@@ -25,6 +25,7 @@ from pamps import logs, startup
 from pamps.app import create_app
 from pamps.commands.measuring import measured
 from pamps.config import Settings, current_settings
+from pamps.connections import Connections, open_all_files
 from pamps.errors import ConfigurationError, PampsError
 
 log = logging.getLogger("pamps")
@@ -45,6 +46,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     settings = current_settings()
     logging.config.dictConfig(logs.configuration(settings))
     host, port = host or settings.server.host, settings.server.port if port is None else port
+    open_all_files()
     sockets = listen(host, port)  # first of all: a port that is taken should cost nobody a database
     startup.with_secret(settings)  # made once, before several workers want it
     with measured(settings), startup.database(settings) as uri:
@@ -63,7 +65,8 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
         reload=reload,
         reload_dirs=[str(Path(pamps.__file__).parent)] if reload else None,
         loop="uvloop",
-        http="httptools",
+        http=Connections(settings.server),  # type: ignore[arg-type]
+        timeout_keep_alive=settings.server.keep_alive_timeout,
         server_header=False,
         # Always said: uvicorn alone would believe whoever connects from this machine.
         proxy_headers=bool(settings.server.trusted_proxies),

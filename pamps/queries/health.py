@@ -6,7 +6,7 @@ from sqlalchemy import Select, column, func, literal_column, select, table
 
 from pamps.db import Statement
 
-revision = Statement(select(column("version_num")).select_from(table("alembic_version")))
+revision = Statement(select(column("version_num")).select_from(table("alembic_version")), urgent=True)
 
 MAIL_COUNTED = 10_000  # at most: more is too much, however much it is
 queued: Select[Any] = (

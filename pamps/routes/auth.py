@@ -13,6 +13,7 @@ from pamps.addresses import counted_address, home_network
 from pamps.config import Security
 from pamps.db import Runner
 from pamps.dependencies import Database, Passwords, Settings
+from pamps.injection import bounded_depth
 from pamps.mail.languages import Language
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.models.shape import Email
@@ -213,7 +214,9 @@ async def revocation(request: Request) -> RevokeForm | RevokeRequest:
     media_type = request.headers.get("content-type", "")
     try:
         if JSON.match(media_type):
-            return RevokeRequest.model_validate_json(await request.body())
+            raw = await request.body()
+            bounded_depth(raw, request.app.state.settings.server.max_json_depth)
+            return RevokeRequest.model_validate_json(raw)
         if FORM.match(media_type):
             async with request.form() as form:
                 return RevokeForm.model_validate({name: form[name] for name in form})

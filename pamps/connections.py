@@ -1,0 +1,198 @@
+"""Connections as they are served: uvicorn's own, with bounds to what a client may send and how long it may take.
+
+uvicorn's protocol has neither: a client could send headers for ever, or a byte of them a minute.
+"""
+
+import asyncio
+import math
+import resource
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from pamps import config, errors
+from pamps.errors import PampsError
+from pamps.headers import DATA
+from pamps.problems import problem
+
+BETWEEN_LOOKS = 1.0  # seconds
+FILES_BESIDE = 256  # open files of a server process that are no connections of clients, and then some
+LINGER = 2.0  # seconds
+PIPELINED = 32  # requests that may wait on one connection while one is answered
+
+
+class Refused(Exception):
+    """What a client sent is not read on."""
+
+    def __init__(self, error: PampsError):
+        self.error = error
+
+
+class Connections:
+    """What uvicorn makes a connection with; it is handed to the server processes. Looks at all of them each second."""
+
+    def __init__(self, settings: config.Server):
+        self.settings = settings
+        self.looking = False
+
+    def __call__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: None = None
+    ) -> "Connection":
+        loop = asyncio.get_running_loop()
+        if not self.looking:
+            self.looking = True
+            loop.call_later(BETWEEN_LOOKS, self.look, server_state, loop)
+        return Connection(config, server_state, app_state, loop, self.settings)
+
+    def look(self, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        """End the connections of those who take too long."""
+        for connection in list(server_state.connections):
+            assert isinstance(connection, Connection)
+            connection.look(loop.time())
+        self.looking = bool(server_state.connections)
+        if self.looking:
+            loop.call_later(BETWEEN_LOOKS, self.look, server_state, loop)
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of a client.
+
+    `deadline` is when what has begun to come has to be there: the head of a request, or its body. A single one for all
+    that a client may do slowly, looked at once a second, costs a request next to nothing; a timer each would not.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        settings: config.Server,
+    ):
+        super().__init__(config, server_state, app_state, loop)
+        self.settings = settings
+        self.deadline = math.inf
+        self.in_head = True
+        self.head_size = 0
+        self.unused = 0  # bytes that have come of a head, or since the last of a body
+        self.unread_since: float | None = None  # an answer, by the client
+        self.refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.deadline = self.loop.time() + self.settings.header_timeout
+        if len(self.connections) > most_connections(self.settings):
+            self.refuse(errors.Overloaded())
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        self._unset_keepalive_if_required()
+        if self.deadline == math.inf:
+            self.deadline = self.loop.time() + self.settings.header_timeout
+        self.unused += len(data)
+        try:
+            self.parser.feed_data(data)
+            if self.unused > self.settings.max_header_size:
+                raise Refused(errors.HeadersTooLarge())
+        except Refused as refused:
+            self.refuse(refused.error)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self.refuse(cause.error if isinstance(cause, Refused) else errors.MalformedRequest())
+        except httptools.HttpParserUpgrade:
+            pass  # there is nothing to upgrade to; the request is answered as any other
+
+    # What the parser tells of.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.in_head = True
+        self.head_size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.seen(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.seen(len(name) + len(value))
+        if len(self.headers) >= self.settings.max_headers:
+            raise Refused(errors.HeadersTooLarge(f"a request may have {self.settings.max_headers} headers"))
+        super().on_header(name, value)
+
+    def seen(self, size: int) -> None:
+        """Something of a head, or of what may follow a body in chunks, has come."""
+        self.head_size += size
+        if self.head_size > self.settings.max_header_size:
+            raise Refused(errors.HeadersTooLarge())
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise Refused(errors.Overloaded())
+        self.in_head = False
+        self.unused = 0
+        self.deadline = self.loop.time() + self.settings.body_timeout
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.unused = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.deadline = math.inf
+        self.unused = 0
+        super().on_message_complete()
+
+    # What becomes of it.
+
+    def look(self, now: float) -> None:
+        """End it if the client takes too long to send, or to read."""
+        if not self.transport.get_write_buffer_size():
+            self.unread_since = None
+        elif self.unread_since is None:
+            self.unread_since = now
+        elif now - self.unread_since > self.settings.write_timeout:
+            self.transport.abort()
+            return
+        if now > self.deadline and self.refused:
+            self.transport.close()
+        elif now > self.deadline and not self.flow.read_paused and not self.transport.is_closing():
+            self.refuse(errors.RequestTimeout())
+
+    def refuse(self, error: PampsError) -> None:
+        """Answer with an error, if it is this request's turn and nothing of an answer has been sent; and close.
+
+        What still comes for a moment is thrown away: closed at once, the connection might be reset before the client
+        has read why (RFC 9112, section 9.6).
+        """
+        answering = self.cycle is not None and not self.cycle.response_complete
+        nothing_asked = isinstance(error, errors.RequestTimeout) and self.in_head and not self.unused
+        if nothing_asked or self.pipeline or (answering and (self.in_head or self.cycle.response_started)):
+            self.transport.abort()
+            return
+        self.refused = True
+        self.deadline = self.loop.time() + LINGER
+        if answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        response = problem(error)
+        headers = [*self.server_state.default_headers, *response.raw_headers, *DATA, (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)]))
+        self.transport.write_eof()
+
+
+def most_connections(settings: config.Server) -> int:
+    """How many connections a server process holds: no more than the system lets it, beside what else it has open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(settings.max_connections, max(files - FILES_BESIDE, 1)) if files > 0 else settings.max_connections
+
+
+def open_all_files() -> None:
+    """Let this process and those that it starts open as many files as the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

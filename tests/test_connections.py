@@ -1,0 +1,204 @@
+"""What a client may send, and how long it may take: `pamps serve`, and clients that send just what they are told."""
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from pamps.connections import PIPELINED
+from tests.live import Connection
+from tests.processes import DEADLINE, Server, environment, serving, until
+
+HEAD = ("GET /livez HTTP/1.1", "Host: x")
+BOUNDS = {
+    "server__max_header_size": 4096,
+    "server__max_headers": 20,
+    "server__header_timeout": 1,
+    "server__body_timeout": 1.5,
+    "server__write_timeout": 1,
+    "server__keep_alive_timeout": 2,
+    "server__max_connections": 1500,
+    "server__workers": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def server(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("server"), environment(db__uri=uri, **BOUNDS)) as server:
+        yield server
+
+
+@pytest.fixture
+def port(server: Server) -> Iterator[int]:
+    yield int(server.url.rsplit(":", 1)[1])
+    assert server.status("/livez") == 200, "whatever was sent, others are served"
+    assert "Traceback" not in server.output
+
+
+def refused(connection: Connection) -> tuple[int, bytes]:
+    """The status and the code of the problem that ends a connection."""
+    status, headers, body = connection.head()
+    body += connection.rest()
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert int(headers["content-length"]) == len(body)
+    return status, body.split(b'"code":"')[1].split(b'"')[0]
+
+
+# What is in one read with the end of the head, or with some of the body, is let through: so more than that.
+TOO_LARGE = {
+    "an address": (b"GET /" + b"x" * 4096 + b" HTTP/1.1\r\nHost: x\r\n\r\n",),
+    "a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 4096 + b"\r\n\r\n",),
+    "a name": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 4096 + b": x\r\n\r\n",),
+    "many small headers": (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 21 + b"\r\n",),
+    "a header without an end": (b"GET / HTTP/1.1\r\nHost: x\r\nX: ", *[b"x" * 1000] * 8),
+    "an address without an end": (b"GET /", *[b"x" * 1000] * 8),
+    "a trailer": (
+        b"POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\n1\r\nx\r\n0\r\nX: ",
+        *[b"x" * 1000] * 600,
+    ),
+    "an extension of a chunk": (
+        b"POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\n1;",
+        *[b"x" * 1000] * 600,
+    ),
+    "nothing but ends of lines": (*[b"\r\n" * 500] * 8,),
+}
+
+
+@pytest.mark.parametrize("sent", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_what_is_too_large_before_the_body_is_refused(port: int, sent: tuple[bytes, ...]) -> None:
+    with Connection(port) as connection:
+        for part in sent:
+            connection.socket.sendall(part)
+        assert refused(connection) == (431, b"headers-too-large")
+
+
+def test_what_just_fits_is_answered(port: int) -> None:
+    with Connection(port) as connection:
+        for _ in range(2):
+            connection.send(*HEAD, *["X: x"] * 18, "Y: " + "y" * 3900, "")
+            assert answered(connection)
+
+
+@pytest.mark.parametrize("sent", [b"hello", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
+def test_what_is_no_request_is_told_so(port: int, sent: bytes) -> None:
+    with Connection(port) as connection:
+        connection.socket.sendall(sent + b"\r\n")
+        assert refused(connection) == (400, b"malformed-request")
+
+
+def drip(connection: Connection, sent: bytes) -> None:
+    """Send byte by byte, one for each look that the server has at its connections, until it has had enough."""
+    connection.socket.settimeout(0.2)
+    for byte in sent:
+        try:
+            connection.socket.sendall(bytes([byte]))
+            if connection.socket.recv(1, socket.MSG_PEEK):
+                break
+        except TimeoutError:
+            continue
+    connection.socket.settimeout(DEADLINE)
+
+
+def test_a_head_that_comes_byte_by_byte_is_cut_off(port: int) -> None:
+    with Connection(port) as connection:
+        drip(connection, b"GET /livez HTTP/1.1\r\nX: " + b"x" * 1000)
+        assert refused(connection) == (408, b"request-timeout")
+
+
+def test_a_body_that_comes_byte_by_byte_is_cut_off(port: int) -> None:
+    with Connection(port) as connection:
+        connection.send("POST /token HTTP/1.1", "Host: x", "Content-Type: application/x-www-form-urlencoded")
+        connection.send("Content-Length: 1000", "")
+        drip(connection, b"x" * 1000)
+        assert refused(connection) == (408, b"request-timeout")
+
+
+def test_who_never_sends_anything_is_let_go(port: int) -> None:
+    with Connection(port) as connection:
+        assert connection.rest() == b""
+
+
+def answered(connection: Connection) -> bytes:
+    """The body of an answer after which the connection stays open."""
+    status, headers, body = connection.head()
+    assert (status, headers.get("connection")) == (200, None)
+    while len(body) < int(headers["content-length"]):
+        body += connection.socket.recv(65536)
+    return body
+
+
+def test_a_connection_is_kept_for_another_request_and_not_for_ever(port: int) -> None:
+    with Connection(port) as connection:
+        for _ in range(3):
+            connection.send(*HEAD, "")
+            assert answered(connection) == b'{"status":"ok"}'
+        assert connection.rest() == b""
+
+
+def test_the_next_request_of_a_connection_has_to_come_in_time_too(port: int) -> None:
+    with Connection(port) as connection:
+        connection.send(*HEAD, "")
+        assert answered(connection)
+        drip(connection, b"GET /livez HTTP/1.1\r\nX: " + b"x" * 1000)
+        assert refused(connection) == (408, b"request-timeout")
+
+
+def test_who_does_not_read_the_answer_is_let_go(port: int) -> None:
+    with closing(socket.socket()) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(DEADLINE)
+        client.connect(("127.0.0.1", port))
+        until(lambda: held(port, client))
+        for _ in range(10):  # more than the buffers of both sides hold
+            client.sendall(b"GET /static/redoc.standalone.js HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: not held(port, client))
+
+
+def held(port: int, client: socket.socket) -> bool:
+    """Whether the server has its end of a connection open: one that it closed has no inode (proc(5), /proc/net/tcp)."""
+    ends = f"0100007F:{port:04X} 0100007F:{client.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(f"{row[1]} {row[2]}" == ends and row[9] != "0" for row in rows)
+
+
+def test_only_so_many_requests_wait_on_one_connection(port: int) -> None:
+    with Connection(port) as connection:
+        connection.socket.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * (PIPELINED + 50))
+        assert connection.rest().count(b"HTTP/1.1 200") <= PIPELINED
+    with Connection(port) as connection:
+        connection.socket.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED)
+        assert connection.rest().count(b"HTTP/1.1 200") == PIPELINED
+
+
+def test_thousands_of_idle_connections_hold_nobody_up_and_are_let_go(
+    uri: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    wanted = 10_000 if request.config.getoption("--slow") else 1000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = min(wanted, hard - 500)
+    env = environment(db__uri=uri, server__max_connections=wanted, server__header_timeout=5, server__workers=1)
+    with serving(tmp_path, env) as server, ExitStack() as stack:
+        port = int(server.url.rsplit(":", 1)[1])
+        server.http.close()  # its own connection is one of those that count
+        idle = [stack.enter_context(closing(Connection(port).socket)) for _ in range(wanted - 1)]
+        with Connection(port) as last:
+            last.send(*HEAD, "")
+            assert last.head()[0] == 200
+            with Connection(port) as one_more:
+                assert refused(one_more) == (503, b"overloaded")
+        began = monotonic()
+        for one in idle:
+            assert one.recv(1) == b""
+        assert monotonic() - began < DEADLINE
+        with Connection(port) as again:
+            again.send(*HEAD, "")
+            assert again.head()[0] == 200
