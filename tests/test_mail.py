@@ -14,6 +14,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
+from tests.guessing import EARLY, WRONG, wrong
 from tests.mailbox import Mailbox, html, plain
 from tests.processes import until
 from tests.tables import unchanged
@@ -120,6 +121,19 @@ def test_a_password_is_reset_by_the_link_that_is_mailed(api: Api, mailbox: Mailb
     token = api.post("/token", data={"username": "ada", "password": NEW}).json()["access_token"]
     assert api.as_(token).get("/user/me/email/").json()["verified_at"].endswith("Z")
     assert problem(api.post("/password_reset/confirm", json=reset)) == (403, "link-invalid")
+
+
+def test_a_reset_lets_in_whom_wrong_guesses_hold_up(api: Api, mailbox: Mailbox, world: World) -> None:
+    world.user("ada")
+    for login in ("ada", "ada@example.com"):
+        assert [wrong(api, login) for _ in range(6)] == [*[WRONG] * 5, EARLY]
+    assert api.post("/password_reset", json={"email": "ada@example.com"}).status_code == 202
+    for unfit in ("password1", "ada@example.com"):
+        reset = {"token": token_in(mailbox.wait()[0]), "new_password": unfit}
+        assert problem(api.post("/password_reset/confirm", json=reset)) == (422, "invalid-request")
+    assert api.post("/password_reset/confirm", json={**reset, "new_password": NEW}).status_code == 204
+    for login in ("ada", "ada@example.com"):
+        assert api.post("/token", data={"username": login, "password": NEW}).status_code == 200
 
 
 def test_asking_for_a_reset_does_not_tell_whether_there_is_such_an_email(
