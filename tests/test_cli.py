@@ -32,7 +32,7 @@ def test_the_version_is_printed(pamps: Commands) -> None:
 
 
 def test_the_help_names_every_command(pamps: Commands) -> None:
-    users = ["adduser", "create-user", "passwd", "two-factor-off", "user-list"]
+    users = ["adduser", "create-user", "passwd", "two-factor-off", "role", "suspend", "unsuspend", "user-list"]
     names = [
         "serve",
         "migrate",

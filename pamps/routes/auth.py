@@ -98,7 +98,7 @@ async def sign_in(
 
 async def found(
     form: PasswordGrant,
-    whence: dict[str, str | None],
+    whence: Whence,
     db: Runner,
     passwords: security.Passwords,
     settings: config.Settings,
