@@ -55,10 +55,10 @@ def compose(mail: Mail, job_id: int, created: datetime, settings: Settings) -> E
     message["Date"] = format_datetime(created.astimezone(UTC))
     message["Message-ID"] = f"<{created.astimezone(UTC):%Y%m%d%H%M%S%f}.{job_id}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice shall answer
-    message["Content-Language"] = mail.language
     # Not 8bit, which not every server takes.
     message.set_content(letter.text, cte="quoted-printable")
     message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = mail.language  # now: what was said of the content before went into its first part
     return message
 
 
