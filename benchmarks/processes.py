@@ -1,6 +1,7 @@
 """Processor time and memory, of a running process and all under it; None where there is no /proc."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -50,3 +51,19 @@ def largest_mb(pid: int) -> float | None:
         return None
     page = os.sysconf("SC_PAGE_SIZE")
     return max(int(fields[21]) for one in family(pid) if (fields := stat(one))) * page / 1e6
+
+
+def memory_mb(pid: int) -> float:
+    """The resident set of one process, in MB; 0 if it is gone."""
+    fields = stat(pid)
+    return int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if fields else 0.0
+
+
+def descriptors(pid: int) -> list[str]:
+    """What the open descriptors of a process lead to: a path, or `socket:[...]` and the like (proc(5))."""
+    found: list[str] = []
+    with suppress(OSError):  # the process has ended
+        for one in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):  # it was closed meanwhile
+                found.append(str(one.readlink()))
+    return found

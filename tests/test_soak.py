@@ -1,0 +1,64 @@
+"""The soak of the benchmark folder: that it tells what grows from what does not, and that it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import soak
+from benchmarks.clients import WEIGHTS
+from benchmarks.soak import Line, Soak, line, told
+from tests.checkout import ROOT
+from tests.processes import environment, short_folder
+
+MEMORY = "memory, MB"
+
+
+def sawtooth(slope: float, height: float) -> list[tuple[float, float]]:
+    """100 MB that goes up and down by some, and rises by some in a minute, for five minutes."""
+    return [(float(second), 100 + slope * second / 60 + height * (second % 20 / 20 - 0.5)) for second in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("slope", "height", "flat"),
+    [(0, 0, True), (0, 10, True), (-3, 5, True), (0.3, 10, True), (2, 0, False), (2, 10, False)],
+)
+def test_a_leak_is_told_from_what_goes_up_and_down(slope: float, height: float, flat: bool) -> None:
+    found = line(sawtooth(slope, height))
+    assert found.per_minute == pytest.approx(slope, abs=0.3)
+    assert found.is_flat(soak.NOISE[MEMORY]) is flat
+    assert told({("worker", MEMORY): found}, Console(quiet=True)) is flat
+
+
+def test_of_little_a_little_more_is_no_growth() -> None:
+    assert Line(1, 3, 0.4).is_flat(noise=2)
+    assert not Line(1, 4, 0.6).is_flat(noise=2)
+
+
+def test_warming_up_does_not_count(tmp_path: Path) -> None:
+    watched = Soak.__new__(Soak)
+    rising = [(float(second), 50.0 + second) for second in range(25)]
+    watched.series = {("worker", MEMORY): rising + [(float(second), 75.0) for second in range(25, 101)]}
+    (found,) = watched.lines().values()
+    assert [found.start, found.end] == pytest.approx([75, 75])
+
+
+def test_a_soak_runs_everything_and_looks_at_every_process() -> None:
+    with short_folder() as folder:
+        done = subprocess.run(
+            [ROOT / "benchmarks" / "soak", "--minutes", "0.1", "--directory", folder],
+            cwd=folder,
+            env=environment() | {"PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert list(folder.iterdir()) == [], "it leaves something behind"
+    # In so short a time anything may seem to grow.
+    assert (done.returncode, done.stderr) in ((0, ""), (1, "something grows\n"))
+    assert {what.split(":")[0] for what in done.stdout.splitlines()[0].split(", ")} <= WEIGHTS.keys()
+    for shown in ("connections to the database", "parent", "child 3", *soak.NOISE):
+        assert shown in done.stdout
