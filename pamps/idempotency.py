@@ -30,7 +30,12 @@ from pamps.security import digest
 HEADER = b"idempotency-key"
 KEY = re.compile(IDEMPOTENCY_KEY.encode())
 # POST, and yet nothing is created that could be there twice; or the answer is a secret, which is kept nowhere.
-LEFT_OUT = frozenset({"/token", "/refresh_token", "/revoke_token", "/user/me/tokens/"})
+LEFT_OUT = frozenset(
+    {
+        *("/token", "/refresh_token", "/revoke_token", "/user/me/tokens/"),
+        *("/user/me/two-factor/", "/user/me/two-factor/confirm/", "/user/me/two-factor/recovery-codes/"),
+    }
+)
 RAISED = (errors.MalformedIdempotencyKey, errors.IdempotencyKeyInUse, errors.IdempotencyKeyReused)
 PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",

@@ -1,15 +1,17 @@
 """Secrets: hash and verify passwords, sign and read tokens."""
 
+import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection
-from functools import lru_cache, partial
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 from jose import JWTError, jwt
@@ -19,6 +21,8 @@ from pamps.config import Security
 from pamps.errors import InvalidToken, TokenExpired
 from pamps.models.session import SCOPES
 from pamps.models.shape import MAX_ID
+
+Answer = TypeVar("Answer")
 
 ALGORITHM = "HS256"
 ALL = frozenset(SCOPES)
@@ -32,7 +36,8 @@ class Passwords:
     """Hashes and verifies passwords: argon2id; bcrypt from elsewhere is accepted, and replaced when it is seen.
 
     The work is done in threads, no more than `hash_concurrency` at once, so that a burst of sign-ins neither stalls the
-    other requests nor takes all the memory.
+    other requests nor takes all the memory. The threads are always the same: the C library keeps what each has used,
+    the memory of a password or two, and with new ones now and then a process would grow.
     """
 
     def __init__(self, settings: Security):
@@ -45,18 +50,20 @@ class Passwords:
             argon2__parallelism=settings.argon2_lanes,
         )
         self.limiter = anyio.CapacityLimiter(settings.hash_concurrency)
+        self.threads = ThreadPoolExecutor(settings.hash_concurrency, "passwords")
         self.dummy = self.context.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         """The hash of a password."""
-        return await anyio.to_thread.run_sync(self.context.hash, password, limiter=self.limiter)
+        return await self.in_a_thread(self.context.hash, password)
 
     async def verify(self, password: str, known: str | None) -> bool:
         """Whether a password is the one behind a hash. None, for an unknown user, takes the same time and is false."""
-        right = await anyio.to_thread.run_sync(
-            partial(self.matches, password, known or self.dummy), limiter=self.limiter
-        )
-        return right and known is not None
+        return await self.in_a_thread(self.matches, password, known or self.dummy) and known is not None
+
+    async def in_a_thread(self, work: Callable[..., Answer], *arguments: str) -> Answer:
+        async with self.limiter:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
     def matches(self, password: str, known: str) -> bool:
         secret = password.encode()
