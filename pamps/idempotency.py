@@ -34,6 +34,7 @@ LEFT_OUT = frozenset(
     {
         *("/token", "/refresh_token", "/revoke_token", "/user/me/tokens/"),
         *("/user/me/two-factor/", "/user/me/two-factor/confirm/", "/user/me/two-factor/recovery-codes/"),
+        *("/user/me/email/verification/", "/email_verification", "/password_reset", "/password_reset/confirm"),
     }
 )
 RAISED = (errors.MalformedIdempotencyKey, errors.IdempotencyKeyInUse, errors.IdempotencyKeyReused)
