@@ -13,7 +13,9 @@ from pamps.db import Database, Statement
 from pamps.errors import PampsError
 from pamps.models import Post, User
 from pamps.queries import like as likes
+from pamps.queries import moderation
 from pamps.queries import post as posts
+from pamps.queries import token as tokens
 from pamps.queries import user as users
 from pamps.security import Claim, read_access_token
 from tests.factories import World
@@ -53,8 +55,8 @@ class Stage:
         self.runner = runner
         self.db = db
 
-    def player(self) -> Player:
-        user = self.world.user()
+    def player(self, **fields: str) -> Player:
+        user = self.world.user(**fields)
         token, _ = self.world.sign_in(user)
         return Player(user, read_access_token(token, self.world.settings.security))
 
@@ -141,6 +143,24 @@ def unfollow(by: Player, whom: Player) -> Act:
 
 def leave(by: Player) -> Act:
     return Act(by, users.leave, {"seen": by.user.password_hash})
+
+
+def suspend(by: Player, whom: Player) -> Act:
+    """By somebody who may."""
+    return Act(by, moderation.suspend, {"username": whom.user.username, "reason": "Spam."})
+
+
+def let_back(by: Player, whom: Player) -> Act:
+    return Act(by, moderation.let_back, {"username": whom.user.username})
+
+
+def demote(by: Player, whom: Player) -> Act:
+    return Act(by, moderation.give_role, {"username": whom.user.username, "role": "user"})
+
+
+def make_token(by: Player) -> Act:
+    values = {"name": "script", "scopes": ["read"], "days": 7, "token_hash": b"token"}
+    return Act(by, tokens.make, values)
 
 
 def chaos(on_stage: Stage, players: list[Player], chance: random.Random) -> list[Act]:

@@ -202,6 +202,42 @@ def test_a_password_that_is_no_text_is_refused(pamps: Commands) -> None:
     assert (done.returncode, done.stderr) == (1, b"the password on standard input is not UTF-8\n")
 
 
+def role_of(pamps: Commands, username: str) -> str:
+    return str(pamps.sql('SELECT role FROM "user" WHERE username = %s', username)[0][0])
+
+
+def test_adduser_makes_an_admin_when_told(pamps: Commands) -> None:
+    said = pamps("adduser", "--admin", "ada@example.com", "ada", "--password-stdin", stdin=PASSWORD)
+    assert said == "Added admin 1: ada, ada@example.com\n"
+    assert role_of(pamps, "ada") == "admin"
+
+
+def test_role_gives_a_role_and_the_last_admin_keeps_theirs(pamps: Commands) -> None:
+    pamps.add_users(2)
+    assert pamps("role", "U1", "admin") == "U1 has the role admin.\n"
+    assert pamps("role", "u2", "moderator") == "u2 has the role moderator.\n"
+    assert (role_of(pamps, "u1"), role_of(pamps, "u2")) == ("admin", "moderator")
+    last = "That is the last admin; make somebody else one first"
+    assert pamps.refused("role", "u1", "user") == last
+    assert pamps.refused("suspend", "u1", "--reason", "Spam.") == last
+    assert pamps.refused("role", "nobody", "user") == "there is no user nobody"
+    assert pamps.refused("role", "u2", "owner").startswith("role: ")
+    assert (role_of(pamps, "u1"), role_of(pamps, "u2")) == ("admin", "moderator")
+
+
+def test_suspend_hides_somebody_and_unsuspend_lets_them_back(pamps: Commands) -> None:
+    pamps.add_users(2)
+    pamps.sql("INSERT INTO post (user_id, text) VALUES (1, 'one'), (2, 'two')")
+    assert pamps("suspend", "U1", "--reason", "Spam.") == "U1 is suspended.\n"
+    assert pamps.sql("SELECT user_id FROM post WHERE hidden") == [(1,)]
+    assert pamps.sql('SELECT suspended_reason FROM "user" WHERE suspended_at IS NOT NULL') == [("Spam.",)]
+    assert pamps("unsuspend", "u1") == "u1 is back.\n"
+    assert pamps.sql("SELECT user_id FROM post WHERE hidden") == []
+    for command in (("suspend", "nobody", "--reason", "Spam."), ("unsuspend", "nobody")):
+        assert pamps.refused(*command) == "there is no user nobody"
+    assert pamps.refused("suspend", "u1", "--reason", " ").startswith("reason: ")
+
+
 def test_user_list_has_a_line_for_everybody_the_newest_first(pamps: Commands) -> None:
     pamps.add_users(2)
     pamps.sql("""UPDATE "user" SET name = E'Zoë\\tÁvila\\n', created_at = '2026-01-31 12:00Z' WHERE id = 1""")
