@@ -14,12 +14,13 @@ from pamps import embedded as embedded_postgresql
 from pamps import schema, startup
 from tests.commands import Commands
 from tests.contents import contents, fill
+from tests.mailbox import Mailbox
 from tests.processes import FROM_SOURCE, STRONG_SECRET, short_folder, until
 from tests.root import as_root, small_disk
 
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-AFTER_THE_DATABASE = ["server", "schema", "counters", "clock"]
+AFTER_THE_DATABASE = ["server", "schema", "counters", "clock", "mail"]
 
 
 @pytest.fixture
@@ -62,11 +63,13 @@ def test_a_healthy_pamps_is_a_line_for_each_check(pamps: Commands) -> None:
         "ok    disk           the data lies with the database that db.uri names",
         "ok    proxies        10.0.0.1: whom these name is the client",
         "ok    watching       the log is JSON; nobody sees metrics",
+        "ok    mail server    no mail is sent: mail.host is empty",
         f"ok    database       PostgreSQL {version[0]}, UTF8",
         "ok    server         8 connections at most, of 100",
         f"ok    schema         {schema.head()}",
         "ok    counters       what a recount gives",
         "ok    clock          this machine's and the database's are the same",
+        "ok    mail           none waits",
     ]
     assert contents(pamps.uri) == before
 
@@ -239,3 +242,19 @@ def test_a_disk_that_fills_up_is_found(embedded: Commands, size: str, result: st
         code, found = examined(embedded, db__embedded_dir=disk / "db")
     assert (code, found["disk"][0]) == (result == "FAIL", result)
     assert found["disk"][2] == "make room, or move it to a larger disk"
+
+
+def test_a_mail_server_and_what_waits_for_it_are_looked_at(pamps: Commands) -> None:
+    mailbox = Mailbox()
+    settings = {
+        **{"mail__host": "127.0.0.1", "mail__port": mailbox.port, "mail__tls": "none"},
+        **{"mail__sender": "pamps@example.org", "mail__base_url": "https://app.example.com"},
+    }
+    with mailbox.open():
+        assert examined(pamps, **settings)[1]["mail server"] == ("ok", f"127.0.0.1 port {mailbox.port} takes mail", "")
+    pamps.sql("SELECT enqueue_mail('password_changed', 'en', 1, 'ada@example.com', '{}')")
+    code, found = examined(pamps, **settings)
+    assert (code, found["mail server"][0], found["mail"][0]) == (1, "FAIL", "ok")
+    assert found["mail"][1].startswith("1 wait, the oldest for ")
+    pamps.sql("UPDATE pgqueuer SET status = 'failed'")
+    assert examined(pamps)[1]["mail"][:2] == ("warn", "none waits; 1 given up")

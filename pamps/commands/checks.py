@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine
 
 from pamps import schema
-from pamps.commands import counters
+from pamps.commands import counters, mailing
 from pamps.config import Settings, is_example
 from pamps.embedded.server import ROOM_FOR_DATA
 from pamps.places import source
@@ -164,6 +164,34 @@ def clock(engine: Engine, settings: Settings, repair: bool) -> Finding:
     return Finding("clock", OK, "this machine's and the database's are the same")
 
 
+def mail_server(settings: Settings) -> Finding:
+    """Whether it takes mail from us."""
+    if not settings.mail.host:
+        said = "no mail is sent" if settings.env == "production" else "mail is written to the log"
+        return Finding("mail server", OK, f"{said}: mail.host is empty")
+    named = f"{settings.mail.host} port {settings.mail.port}"
+    if refused := mailing.refusal(settings):
+        return Finding(
+            "mail server", FAIL, f"{named}: {refused}", "mend the settings under mail; what waits is sent then"
+        )
+    return Finding("mail server", OK, f"{named} takes mail")
+
+
+def mail(engine: Engine, settings: Settings, repair: bool) -> Finding:
+    """What waits in the queue."""
+    if schema.current(engine) != schema.head():
+        return Finding("mail", WARN, "not looked at", "see to the schema first")
+    waits, failed, age = mailing.waiting(engine)
+    said = f"{waits} wait, the oldest for {age:.0f} seconds" if waits else "none waits"
+    if failed:
+        return Finding(
+            "mail", WARN, f"{said}; {failed} given up", "the log says why; docs/operations.md how to try again"
+        )
+    if age > mailing.LONG:
+        return Finding("mail", WARN, said, "see to the mail server, and that Pamps serves")
+    return Finding("mail", OK, said)
+
+
 def ask(engine: Engine, query: str) -> Any:
     """The row that a query gives."""
     with engine.connect() as connection:
@@ -176,6 +204,7 @@ OF_THIS_MACHINE: dict[str, Callable[[Settings], Finding]] = {
     "disk": disk,
     "proxies": proxies,
     "watching": watching,
+    "mail server": mail_server,
 }
 # What one of these can't be asked, the next can't either.
 OF_THE_DATABASE: dict[str, Callable[[Engine, Settings, bool], Finding]] = {
@@ -184,4 +213,5 @@ OF_THE_DATABASE: dict[str, Callable[[Engine, Settings, bool], Finding]] = {
     "schema": revision,
     "counters": counted,
     "clock": clock,
+    "mail": mail,
 }
