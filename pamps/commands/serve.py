@@ -29,6 +29,9 @@ from pamps.connections import Connections, open_all_files
 from pamps.errors import ConfigurationError, PampsError
 
 log = logging.getLogger("pamps")
+# Seconds that a server process may say nothing before it is killed and replaced. By uvicorn's five, one that takes
+# longer to start, on a machine that is busy, would be killed again and again and never serve.
+SILENCE = 60
 BACKLOG = 2048  # connections that wait to be accepted, as many as uvicorn has
 # What a name such as localhost may stand for and this machine may not have: IPv6, most of all.
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -73,6 +76,7 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
         forwarded_allow_ips=list(settings.server.trusted_proxies),
         access_log=False,  # watching.py writes a line for each request
         log_config=logs.configuration(settings),
+        timeout_worker_healthcheck=SILENCE,
         timeout_graceful_shutdown=settings.server.shutdown_timeout,
     )
 
