@@ -62,6 +62,7 @@ class Delivery:
         self.stops: set[asyncio.Event] = {self.ending}
         self.on_their_way: set[asyncio.Timeout] = set()
         self.taken: dict[JobId, Job] = {}  # by the mail server, and not yet struck off
+        self.connection: Connection | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -73,7 +74,16 @@ class Delivery:
             stop.set()
         for limit in self.on_their_way:
             limit.reschedule(asyncio.get_running_loop().time() + GRACE)
-        await asyncio.gather(*self.tasks)
+        if not self.tasks:
+            return
+        _, late = await asyncio.wait(self.tasks, timeout=GRACE + 1)
+        if self.connection:
+            # The database hangs. Cancelled, pgqueuer would take what is on its way for called off, and strike it off.
+            self.connection.terminate()
+            late.discard(self.tasks[0])
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def run(self) -> None:
         """Work on one connection after another."""
@@ -103,6 +113,7 @@ class Delivery:
         jobs.entrypoint("password_reset", on_failure="hold")(self.reset)
         connection.add_termination_listener(lambda _: jobs.shutdown.set())
         self.stops.add(jobs.shutdown)
+        self.connection = connection
         try:
             if not self.ending.is_set():
                 await jobs.run(
@@ -114,6 +125,7 @@ class Delivery:
                 )
         finally:
             self.stops.remove(jobs.shutdown)
+            self.connection = None
 
     async def deliver(self, job: Job, queries: Queries) -> None:
         """Hand a mail over; ask for another try, or give it up."""
