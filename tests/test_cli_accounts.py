@@ -212,6 +212,12 @@ def test_adduser_makes_an_admin_when_told(pamps: Commands) -> None:
     assert role_of(pamps, "ada") == "admin"
 
 
+def test_an_admin_is_one_from_the_first(pamps: Commands) -> None:
+    """The row is the first of its table and was never updated: there was no moment when they were a plain user."""
+    pamps("adduser", "--admin", "ada@example.com", "ada", "--password-stdin", stdin=PASSWORD)
+    assert pamps.sql('SELECT role, ctid::text FROM "user"') == [("admin", "(0,1)")]
+
+
 def test_role_gives_a_role_and_the_last_admin_keeps_theirs(pamps: Commands) -> None:
     pamps.add_users(2)
     assert pamps("role", "U1", "admin") == "U1 has the role admin.\n"

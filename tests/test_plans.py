@@ -240,7 +240,7 @@ CASES = {
         {**by(FAN), **HASH, **CODE}, "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey", 100
     ),
     "two_factor.turn_off": Case({"username": f"user{FAN}"}, "user_username_key two_factor_pkey", 20),
-    "user.register": Case({**VISITOR, **ACCOUNT, "password_hash": "x"}, "", 50),
+    "user.register": Case({**VISITOR, **ACCOUNT, "password_hash": "x", "role": "user"}, "", 50),
     "user.find": Case({**by(FAN), "username": f"user{STAR}"}, f"user_username_key {OF_USERS}", 20),
     "user.me": Case(by(FAN), f"user_pkey {OF_USERS}", 20),
     "user.everyone": Case({**by(FAN), **PAGE}, f"user_pkey {OF_USERS}", 150),

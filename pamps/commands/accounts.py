@@ -35,11 +35,9 @@ def add(settings: Settings, profile: UserUpdate, password: str, admin: bool = Fa
     request = checked(UserRequest, {**profile.model_dump(), "password": password})
 
     async def register(db: Database) -> dict[str, Any]:
-        hashed = await hash_of(request.password, settings)
-        row = await db.one(users.register, password_hash=hashed, **request.model_dump(exclude={"password"}))
+        account = {**request.model_dump(exclude={"password"}), "role": "admin" if admin else "user"}
+        row = await db.one(users.register, password_hash=await hash_of(request.password, settings), **account)
         found: dict[str, Any] = json.loads(row["body"])
-        if admin:
-            await of_somebody(db, moderation.give_role_by_operator, found["username"], role="admin")
         return found
 
     return run(settings, register)

@@ -94,7 +94,7 @@ def user_id_of(username: Column) -> Column:
     return select(users.c.id).where(same(users.c.username, username), shown_to(VIEWER, users)).scalar_subquery()
 
 
-ACCOUNT = (*PROFILE, "password_hash")
+ACCOUNT = (*PROFILE, "password_hash", "role")
 registered = (
     insert(users)
     .from_select(ACCOUNT, select(*(bindparam(name, type_=Text) for name in ACCOUNT)).where(anyone()))

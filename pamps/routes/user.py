@@ -57,7 +57,7 @@ async def everyone(request: Request, page: Page, viewer: Visitor, db: Database, 
 )
 async def register(body: UserRequest, viewer: Visitor, db: Database, passwords: Passwords) -> Response:
     """Register a new account."""
-    account = body.model_dump(exclude={"password"})
+    account = {**body.model_dump(exclude={"password"}), "role": "user"}
     row = await db.one(users.register, viewer, password_hash=await passwords.hash(body.password), **account)
     return json(row, 201, {"Location": f"/user/{body.username}/"})
 
