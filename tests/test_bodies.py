@@ -31,6 +31,16 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("PUT", "/user/me/password/"): {"current_password": PASSWORD, "new_password": "a better password"},
     ("DELETE", "/user/me/"): {"password": PASSWORD},
+    ("POST", "/user/me/tokens/"): {"name": "Script", "scopes": ["read"], "expires_in_days": 7},
+    ("POST", "/user/me/two-factor/"): {"password": PASSWORD},
+    ("POST", "/user/me/two-factor/confirm/"): {"code": "123456"},
+    ("POST", "/user/me/two-factor/recovery-codes/"): {"password": PASSWORD, "code": "123456"},
+    ("DELETE", "/user/me/two-factor/"): {"password": PASSWORD, "code": "123456"},
+    ("PUT", "/user/{username}/suspension/"): {"reason": "Spam"},
+    ("PUT", "/user/{username}/role/"): {"role": "user"},
+    ("POST", "/email_verification"): {"token": "x" * 43},
+    ("POST", "/password_reset"): {"email": "nobody@example.com"},
+    ("POST", "/password_reset/confirm"): {"token": "x" * 43, "new_password": "a better password"},
     ("POST", "/post/"): {"text": "Hello", "parent_id": 1},
     ("PATCH", "/post/{id}/"): {"text": "Hello"},
     ("POST", "/refresh_token"): {"refresh_token": "x"},
@@ -132,22 +142,25 @@ def test_a_field_of_another_type_is_refused_by_name(as_ada: Signed, engine: Engi
                 for other in others:
                     response = send(as_ada, operation, json.dumps({**good(operation), field: other}).encode())
                     assert problem(response) == (422, "invalid-request"), (operation, field, other)
-                    assert response.json()["errors"][0]["loc"] == ["body", field]
+                    assert response.json()["errors"][0]["loc"][:2] == ["body", field]
 
 
-def test_a_nul_in_a_text_is_refused(as_ada: Signed, engine: Engine) -> None:
+def test_a_nul_in_a_text_is_refused(api: Api, world: World, engine: Engine) -> None:
     refusals = {
         "refresh_token": (401, "invalid-token"),
         "current_password": (403, "wrong-password"),
         "password": (403, "wrong-password"),
+        "code": (409, "two-factor-off"),
     }
-    with unchanged(engine):
-        for operation in WITH_JSON:
-            for field, value in good(operation).items():
-                if isinstance(value, str) and operation.path != "/revoke_token":
-                    refusal = refusals.get(field, (422, "invalid-request"))
-                    if operation.path == "/user/":
-                        refusal = (422, "invalid-request")
+    ada = world.user("ada")
+    for operation in WITH_JSON:
+        for field, value in good(operation).items():
+            if isinstance(value, str) and operation.path != "/revoke_token":
+                refusal = refusals.get(field, (422, "invalid-request"))
+                if operation.path == "/user/":
+                    refusal = (422, "invalid-request")
+                as_ada = api.as_(world.sign_in(ada)[0])  # a session of its own: wrong guesses are counted by session
+                with unchanged(engine):
                     for odd in (value + "\0", "\0" + value, value[:1] + "\0" + value[1:], "\0"):
                         response = send(as_ada, operation, json.dumps({**good(operation), field: odd}).encode())
                         assert problem(response) == refusal, (operation, field, odd)
