@@ -14,7 +14,8 @@ from benchmarks.case import Case, Place, look_around, number
 from benchmarks.cases import PASSWORD
 from benchmarks.layout import Layout
 from pamps import schema, startup
-from pamps.config import Security, load_settings
+from pamps.config import Security
+from pamps.loading import load_settings
 from pamps.security import Passwords, sign_access_token
 
 DAY = 24 * 60  # minutes

@@ -13,12 +13,13 @@ from starlette.types import ASGIApp
 from pamps import idempotency, limits, logs, openapi, problems, startup, telemetry, uses
 from pamps.admission import Admission
 from pamps.coalescing import Coalescing
-from pamps.config import Settings, current_settings
+from pamps.config import Settings
 from pamps.db import Database
 from pamps.directory import Directory
 from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.limits import Limits
+from pamps.loading import current_settings
 from pamps.mail.delivery import Delivery
 from pamps.problems import Problems
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user

@@ -91,7 +91,7 @@ def migrate(
 ) -> None:
     """Bring the database's schema up to this version."""
     from pamps import schema, startup
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     if to not in ("base", "head", *schema.revisions()):
         raise typer.BadParameter(f"there is no revision {to}; there are base, {', '.join(schema.revisions())}")
@@ -119,7 +119,7 @@ def adduser(
 ) -> None:
     """Add a user."""
     from pamps.commands import accounts, console
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     if password is not None and password_stdin:
         raise typer.BadParameter("the password is on the command line already", param_hint="--password-stdin")
@@ -133,7 +133,7 @@ def adduser(
 def passwd(username: Annotated[str, typer.Argument()], password_stdin: PasswordStdin = False) -> None:
     """Give a user a new password, and end their sessions."""
     from pamps.commands import accounts
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     accounts.set_password(current_settings(), username, password(password_stdin))
     say(f"{username} has a new password and is signed out everywhere.")
@@ -143,7 +143,7 @@ def passwd(username: Annotated[str, typer.Argument()], password_stdin: PasswordS
 def two_factor_off(username: Annotated[str, typer.Argument()]) -> None:
     """Turn off the second factor of a user who has lost it and the recovery codes."""
     from pamps.commands import accounts
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     accounts.drop_second_factor(current_settings(), username)
     say(f"{username} signs in with the password alone.")
@@ -156,7 +156,7 @@ def role(
 ) -> None:
     """Give a user a role."""
     from pamps.commands import accounts
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     accounts.give_role(current_settings(), username, role)
     say(f"{username} has the role {role}.")
@@ -169,7 +169,7 @@ def suspend(
 ) -> None:
     """Suspend an account: it is signed out everywhere, and nobody sees it or what it wrote."""
     from pamps.commands import accounts
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     accounts.suspend(current_settings(), username, reason)
     say(f"{username} is suspended.")
@@ -179,7 +179,7 @@ def suspend(
 def unsuspend(username: Annotated[str, typer.Argument()]) -> None:
     """Let a suspended account back."""
     from pamps.commands import accounts
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     accounts.let_back(current_settings(), username)
     say(f"{username} is back.")
@@ -193,7 +193,7 @@ def user_list(
 ) -> None:
     """List the users, newest first."""
     from pamps.commands.listing import show_users
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     show_users(current_settings(), prefix, limit, json)
 
@@ -202,7 +202,7 @@ def user_list(
 def shell() -> None:
     """A Python shell with a session, the models and select; a script may come on standard input."""
     from pamps.commands.shell import interact
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     interact(current_settings())
 
@@ -215,7 +215,7 @@ def reset_db(
     """Empty the database: every user and every post is gone."""
     from pamps import startup
     from pamps.commands.ready import name_of
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     settings = current_settings()
     with startup.database(settings) as uri:
@@ -238,7 +238,7 @@ def backup(
 ) -> None:
     """Write a backup of the database, while it is served or not; the file is checked, and there whole or not at all."""
     from pamps.commands.backup import back_up
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     revision = back_up(current_settings(), file, force)
     say(f"Backed up the schema {revision} and all that is in it to {file}, {file.stat().st_size} bytes.")
@@ -253,7 +253,7 @@ def restore(
     """Restore a backup, all of it or nothing, and bring its schema up to this version."""
     from pamps import schema
     from pamps.commands.restore import restore
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     done = restore(current_settings(), file, force, database)
     say(f"Restored {file} into the database {done.name}.")
@@ -288,7 +288,7 @@ def demo(
 ) -> None:
     """Fill the database with people who post, reply, like and follow, to look around in."""
     from pamps.commands.demo import Size, fill
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     size = Size(users, posts, posts * 4 if likes is None else likes, users * 8 if follows is None else follows)
     fill(current_settings(), size, seed, until)
@@ -308,6 +308,6 @@ def openapi() -> None:
 def config(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting: its value (but no secret), and where that comes from."""
     from pamps.commands.effective import show
-    from pamps.config import current_settings
+    from pamps.loading import current_settings
 
     show(current_settings(), json)

@@ -20,7 +20,8 @@ from sqlalchemy import Engine, make_url, text
 
 from pamps import db, embedded, startup
 from pamps.app import create_app
-from pamps.config import Limits, Settings, load_settings
+from pamps.config import Limits, Settings
+from pamps.loading import load_settings
 from tests.api import Api
 from tests.factories import World
 

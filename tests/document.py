@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from pamps.app import create_app
-from pamps.config import load_settings
+from pamps.loading import load_settings
 
 DOCUMENT: dict[str, Any] = create_app(load_settings()).openapi()
 # What stands in a path: user 1 is ada, who asks; user 2 is bob, and his are post 1 and session 2.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pamps.config import load_settings
 from pamps.errors import ConfigurationError
+from pamps.loading import load_settings
 from tests.processes import STRONG_SECRET, environment, pamps, without_settings
 
 NOT_SHOWN = "hush-hush-0123"

@@ -13,6 +13,7 @@ import pytest
 
 from pamps import __version__, config, schema, startup
 from pamps.app import create_app
+from pamps.loading import load_settings
 from tests.commands import Commands
 from tests.processes import FROM_SOURCE, STRONG_SECRET, until
 from tests.terminal import terminal
@@ -219,7 +220,7 @@ def test_reset_db_in_production_wants_to_be_told_the_name(anew: Commands) -> Non
 
 def test_openapi_prints_the_document_and_needs_no_database(pamps: Commands, tmp_path: Path) -> None:
     said = pamps("openapi", db__uri="", db__embedded_dir=tmp_path / "data")
-    assert json.loads(said) == create_app(config.load_settings(tmp_path)).openapi()
+    assert json.loads(said) == create_app(load_settings(tmp_path)).openapi()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pamps.config import Settings, every_setting, is_example, load_settings
+from pamps.config import Settings, every_setting
+from pamps.loading import is_example, load_settings
 from tests.checkout import ROOT
 from tests.processes import STRONG_SECRET, without_settings
 

@@ -18,8 +18,9 @@ import yaml
 from sqlalchemy import make_url
 
 from pamps import cli
-from pamps.config import every_setting, load_settings
+from pamps.config import every_setting
 from pamps.embedded.server import INITDB
+from pamps.loading import load_settings
 from tests.checkout import ROOT
 
 SCRIPT = ROOT / "postgres" / "create-databases.sh"

@@ -7,7 +7,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
-from pamps.config import load_settings
+from pamps.loading import load_settings
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World
 from tests.guessing import EARLY, FAR, WRONG, at, failures, later, sign_in, wait, wrong

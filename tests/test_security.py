@@ -10,7 +10,7 @@ from httpx2 import Response
 from passlib.context import CryptContext
 from sqlalchemy import Engine, text
 
-from pamps.config import load_settings
+from pamps.loading import load_settings
 from pamps.security import Passwords
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pamps.config import load_settings
 from pamps.db import asyncpg_uri
+from pamps.loading import load_settings
 from tests.commands import Commands
 from tests.processes import serving, until, without_settings
 

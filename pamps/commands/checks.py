@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from pamps import schema
 from pamps.commands import counters, mailing
-from pamps.config import Settings, is_example
+from pamps.config import Settings
 from pamps.embedded.server import ROOM_FOR_DATA
+from pamps.loading import is_example
 from pamps.places import source
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"

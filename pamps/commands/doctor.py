@@ -10,8 +10,9 @@ from pamps.commands import checks
 from pamps.commands.checks import FAIL, WARN, Finding
 from pamps.commands.console import one_line
 from pamps.commands.ready import engine_of, in_one_line
-from pamps.config import Settings, current_settings
+from pamps.config import Settings
 from pamps.errors import ConfigurationError, PampsError
+from pamps.loading import current_settings
 
 
 def report(repair: bool, as_json: bool) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from pamps.config import SECRETS, Settings, every_setting, shown
+from pamps.config import SECRETS, Settings, every_setting
+from pamps.loading import shown
 from pamps.places import source
 
 

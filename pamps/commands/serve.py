@@ -24,9 +24,10 @@ import pamps
 from pamps import logs, startup
 from pamps.app import create_app
 from pamps.commands.measuring import measured
-from pamps.config import Settings, current_settings
+from pamps.config import Settings
 from pamps.connections import Connections, open_all_files
 from pamps.errors import ConfigurationError, PampsError
+from pamps.loading import current_settings
 
 log = logging.getLogger("pamps")
 # Seconds that a server process may say nothing before it is killed and replaced. By uvicorn's five, one that takes

@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 
 import pamps.models  # noqa: F401  # so that the metadata knows every table
 from pamps import db, schema, startup
-from pamps.config import current_settings
+from pamps.loading import current_settings
 
 # Any number that nothing else in the database uses: two servers that start at once migrate one after the other.
 LOCK = 7_246_773_001
