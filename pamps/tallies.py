@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from math import ceil
 
 from limits import RateLimitItem
-from limits.storage.base import SlidingWindowCounterSupport, Storage
 
 from pamps.db import Database
 from pamps.errors import PampsError
@@ -42,18 +41,13 @@ class Count:
 Unsent = dict[tuple[str, int], int]  # of whom, in which window, how many the others don't know of
 
 
-class Tally(Storage, SlidingWindowCounterSupport):
-    """The counts of all who do one kind of thing: a storage for the library's strategies.
+class Tally:
+    """The counts of all who do one kind of thing.
 
-    Its own for memory has a lock for each key, and a thread that looks at all of them a hundred times a second. Here
-    everything is done by the event loop, and a million who come once each cost no more memory than those who came last.
+    Everything is done by the event loop, and a million who come once each cost no more memory than those who came last.
     """
 
-    STORAGE_SCHEME = None  # made by nobody from a uri
-    base_exceptions = ()
-
     def __init__(self, limit: RateLimitItem, shared: bool):
-        super().__init__()
         self.amount = limit.amount
         self.seconds = limit.get_expiry()
         self.shared = shared
@@ -66,26 +60,23 @@ class Tally(Storage, SlidingWindowCounterSupport):
 
         After as many seconds, one that was refused would not be.
         """
-        return self.take_some(who, self.amount, self.seconds, 1)
-
-    def take_some(self, who: str, limit: int, seconds: int, amount: int) -> tuple[int, int]:
         now = time.time()
-        window = int(now // seconds)
+        window = int(now // self.seconds)
         count = self.counts.get(who)
         if count is None:
             count = self.counts[who] = Count(window)
         if count.window != window:
             self.turn(who, count, window)
-        left = (window + 1) * seconds - now
-        used = int(count.previous * left / seconds + count.so_far)
-        if used + amount > limit:
-            return -1, int(wait(count, limit, left, seconds)) + 1
-        count.so_far += amount
+        left = (window + 1) * self.seconds - now
+        used = int(count.previous * left / self.seconds + count.so_far)
+        if used >= self.amount:
+            return -1, int(wait(count, self.amount, left, self.seconds)) + 1
+        count.so_far += 1
         if self.shared:
             if not count.unsent:
                 self.unsent[who] = count
-            count.unsent += amount
-        return limit - used - amount, ceil(left)
+            count.unsent += 1
+        return self.amount - used - 1, ceil(left)
 
     def turn(self, who: str, count: Count, window: int) -> None:
         """A count goes on with another window."""
@@ -115,46 +106,6 @@ class Tally(Storage, SlidingWindowCounterSupport):
             count.so_far = total + count.unsent
         elif count and count.window == window + 1:
             count.previous = total
-
-    # What the library asks of a storage for its sliding windows.
-
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        return self.take_some(key, limit, expiry, amount)[0] >= 0
-
-    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        now = time.time()
-        window = int(now // expiry)
-        left = (window + 1) * expiry - now
-        count = self.counts.get(key) or Count(window)
-        before = {count.window: count.so_far, count.window - 1: count.previous}
-        previous = before.get(window - 1, 0)
-        return previous, left if previous else 0.0, before.get(window, 0), left + expiry
-
-    def clear_sliding_window(self, key: str, expiry: int) -> None:
-        self.clear(key)
-
-    def get(self, key: str) -> int:
-        count = self.counts.get(key)
-        return count.so_far if count else 0
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        raise NotImplementedError("here are sliding windows only")
-
-    def get_expiry(self, key: str) -> float:
-        raise NotImplementedError("here are sliding windows only")
-
-    def clear(self, key: str) -> None:
-        self.counts.pop(key)
-        self.unsent.pop(key, None)
-
-    def check(self) -> bool:
-        return True
-
-    def reset(self) -> int | None:
-        found = len(self.counts)
-        self.counts.clear()
-        self.unsent.clear()
-        return found
 
 
 def add(unsent: Unsent, who: str, window: int, amount: int) -> None:

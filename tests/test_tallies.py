@@ -61,17 +61,15 @@ def test_it_counts_as_the_library_does(clock: Clock, seed: int) -> None:
     chance = random.Random(seed)
     limit = parse(f"{chance.randint(1, 9)} per {chance.choice(['1 second', '7 seconds', '1 minute'])}")
     theirs = SlidingWindowCounterRateLimiter(MemoryStorage())
-    ours, through = Tally(limit, False), SlidingWindowCounterRateLimiter(Tally(limit, False))
+    ours = Tally(limit, False)
     for _ in range(300):
         clock.now += chance.choice([0, 0.01, 0.3, 1, limit.get_expiry() / limit.amount, limit.get_expiry() * 1.3])
         left, seconds = ours.take("ada")
-        assert theirs.hit(limit, "ada") is through.hit(limit, "ada") is (left >= 0)
-        stats = theirs.get_window_stats(limit, "ada")
-        assert max(left, 0) == stats.remaining == through.get_window_stats(limit, "ada").remaining
+        assert theirs.hit(limit, "ada") is (left >= 0)
+        assert max(left, 0) == theirs.get_window_stats(limit, "ada").remaining
         if left < 0:
             clock.now += seconds
             assert theirs.hit(limit, "ada")
-            assert through.hit(limit, "ada")
             assert ours.take("ada")[0] >= 0
 
 
