@@ -55,7 +55,7 @@ def test_a_script_may_choose_the_exit_code(pamps: Commands) -> None:
 def test_at_a_terminal_one_talks_to_python(pamps: Commands) -> None:
     pamps.add_users(3)
     with terminal("shell", cwd=pamps.folder, env=pamps.environment()) as there:
-        there.shows("session, engine and settings are there, and select, Like, Post, Session, Social, User.")
+        there.shows("session, engine and settings are there, and select, Attempt, Device,")
         there.shows("Nothing is written before session.commit().")
         there.type("len(session.exec(select(User)).all()) * 111\n")
         there.shows("333")

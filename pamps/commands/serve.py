@@ -82,6 +82,15 @@ def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Con
     )
 
 
+class Parent(Multiprocess):
+    """uvicorn's, which else waits for the whole of SILENCE for an answer from a server process that has ended."""
+
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()  # ours, of the two that hold the pipe open
+        super().keep_subprocess_alive()
+
+
 def run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
     """Run uvicorn as it runs itself, on sockets of ours. Raises PampsError if a server process can't start."""
     failed = False
@@ -91,7 +100,7 @@ def run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
             ChangeReload(config, uvicorn.Server(config).run, sockets).run()
         elif config.workers > 1:
             hold_interrupts()
-            parent = Multiprocess(config, sockets)
+            parent = Parent(config, sockets)
             parent.run()
             failed = any(process.exitcode == STARTUP_FAILURE for process in parent.processes)
         else:
