@@ -18,7 +18,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 def routes_of_the_page() -> set[tuple[str, str]]:
     """(method, path) of every row of the routes' table; a row may name several of either."""
     found = set()
-    for cell in re.findall(r"^\| (`[^|]*/[^|]*`) \| \w+ \|", API, re.MULTILINE):
+    for cell in re.findall(r"^\| (`[^|]*/[^|]*`) \| [\w ]+ \|", API, re.MULTILINE):
         methods = re.findall(r"\b(GET|POST|PUT|PATCH|DELETE)\b", cell)
         paths = re.findall(r"(?<=[ `])(?:/|\.\.\.)[^ `]*", cell)
         first = paths[0]

@@ -91,7 +91,9 @@ def test_a_file_that_was_cut_off_changes_nothing(used: Commands, part: float) ->
     file = used.folder / "a.dump"
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * part)])
     before = contents(used.uri)
-    assert used.refused("restore", "a.dump", "--force").startswith("a.dump can't be read as a backup: ")
+    # In the middle of a table's rows it is PostgreSQL that finds it out.
+    refusals = ("a.dump can't be read as a backup: ", "nothing was restored and nothing was changed: ")
+    assert used.refused("restore", "a.dump", "--force").startswith(refusals)
     assert contents(used.uri) == before
 
 
