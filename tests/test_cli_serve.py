@@ -19,7 +19,7 @@ from pamps.commands.serve import NOT_HERE, listen, run, typed
 from pamps.errors import ConfigurationError, PampsError
 from tests.checkout import ROOT
 from tests.commands import Commands
-from tests.processes import serving, short_folder, until
+from tests.processes import environment, serving, short_folder, until
 from tests.terminal import terminal
 
 pytest_plugins = "tests.command_fixtures"
@@ -63,6 +63,16 @@ def test_a_request_in_flight_is_finished_before_the_server_ends(pamps: Commands,
         assert server.process.wait(30) == 0
         assert "Traceback" not in server.output
     assert pamps.sql("SELECT text FROM post") == [("not cut off",)]
+
+
+def test_a_server_process_imports_nothing_that_only_commands_and_metrics_need() -> None:
+    unneeded = ("alembic", "mako", "typer", "psycopg2", "zxcvbn", "prometheus_client")
+    code = (
+        "import sys, pamps.commands.serve as serve; serve.create_app(); serve.startup.schema.head();"
+        f"print([name for name in {unneeded} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
 
 
 def test_ctrl_c_ends_it_quietly(pamps: Commands) -> None:
