@@ -40,7 +40,10 @@ NO_DATES = ["", "x", "-", "1", "1-", "-1", "1-2-3", "9" * 17 + "-1", "1-" + "9" 
 
 @pytest.fixture
 def as_ada(api: Api, world: World) -> Signed:
-    """bob has seven of everything, and ada of what is her own; some at the very same moment, for the order must not depend on the clock alone."""
+    """bob has seven of everything, and ada of what is her own.
+
+    Some at the very same moment, for the order must not depend on the clock alone.
+    """
     ada, bob = world.user("ada"), world.user("bob")
     world.follow(ada, bob)
     moment = datetime(2026, 1, 1, tzinfo=UTC)

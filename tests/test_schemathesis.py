@@ -26,6 +26,8 @@ from tests.factories import World
 # What format: email can't say: that .test and the like, which no mail reaches, are refused.
 emails = st.from_regex(r"[A-Za-z0-9_+-]{1,20}@[a-z0-9]{1,20}\.(com|org|dev)", fullmatch=True)
 schemathesis.openapi.format("email", emails)
+# What no document can say either: that a password which many have, or which is one's own name, is refused.
+schemathesis.openapi.format("password", st.text(max_size=40).map("!Pw {}".format))
 
 
 @schemathesis.hook

@@ -113,7 +113,13 @@ Email = Annotated[
 ]
 Password = Annotated[
     str,
-    Field(min_length=8, max_length=256, pattern=NO_NUL, examples=["correct horse battery"]),
+    Field(
+        min_length=8,
+        max_length=256,
+        pattern=NO_NUL,
+        examples=["correct horse battery"],
+        json_schema_extra={"format": "password"},
+    ),
     AfterValidator(uncommon),
 ]
 Name = Annotated[str, Field(max_length=100, pattern=NOT_BLANK, examples=["Ada Lovelace"])]
