@@ -94,6 +94,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "user_email_key": errors.EmailTaken,
     "user_last_admin": errors.LastAdmin,
     "session_name_key": errors.TokenNameTaken,
+    "session_not_too_many": errors.TooManyTokens,
     "social_not_self_check": errors.SelfFollow,
     "social_followed_id_fkey": errors.UserNotFound,
     "like_post_id_fkey": errors.PostNotFound,

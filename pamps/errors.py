@@ -245,6 +245,11 @@ class TokenNameTaken(Conflict):
     title = "You have a personal token of that name"
 
 
+class TooManyTokens(Conflict):
+    code = "too-many-tokens"
+    title = "You have 100 personal tokens; end one first"
+
+
 class EmailVerified(Conflict):
     code = "email-verified"
     title = "Your email is verified already"

@@ -23,7 +23,7 @@ PASSWORD_HASH = "hash"
 SECRET = "secret"
 PERSONAL_ID = 1_000_000_000  # of the first personal token
 HOME = "198.51.100.0/24"
-TABLES = ('"user"', "post", "social", '"like"')
+TABLES = ('"user"', "post", "social", '"like"', "session")
 
 USER = f"""
 INSERT INTO "user" (email, username, password_hash, role, name)

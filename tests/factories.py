@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlmodel import Session as SqlSession
 
 from pamps import codes
@@ -98,6 +98,18 @@ class World:
         )
         assert row.id is not None
         return token.text(user.id, row.id)
+
+    def personal_tokens(self, user: User, count: int) -> None:
+        """So many personal tokens that nobody has the texts of."""
+        self.session.execute(
+            text(
+                "INSERT INTO session (user_id, expires_at, token_hash, name, scopes) "
+                "SELECT :user, now() + interval '1 day', 'hash', 'old ' || n, '{read}' "
+                "FROM generate_series(1, :count) AS n"
+            ),
+            {"user": user.id, "count": count},
+        )
+        self.session.commit()
 
     def second_factor(self, user: User, **fields: Any) -> str:
         """A second factor that is on: its secret. Its recovery codes are `recovery_code` from 0 to 9."""

@@ -158,8 +158,8 @@ def demote(by: Player, whom: Player) -> Act:
     return Act(by, moderation.give_role, {"username": whom.user.username, "role": "user"})
 
 
-def make_token(by: Player) -> Act:
-    values = {"name": "script", "scopes": ["read"], "days": 7, "token_hash": b"token"}
+def make_token(by: Player, name: str = "script") -> Act:
+    values = {"name": name, "scopes": ["read"], "days": 7, "token_hash": b"token"}
     return Act(by, tokens.make, values)
 
 

@@ -39,7 +39,8 @@ KINDS: set[type[PampsError]] = {
 class Scene(NamedTuple):
     """ada, who asks, is user 1 in session 1, has a personal token to read, and was mailed enough; bob is user 2.
 
-    Post 1 is his, and she likes it, by the key "used"; his email is verified. zoe has a second factor.
+    Post 1 is his, and she likes it, by the key "used"; his email is verified. zoe has a second factor, and as many
+    personal tokens as anybody may.
     """
 
     api: Api
@@ -75,6 +76,7 @@ def scene(api: Api, world: World, settings: Settings, engine: Engine, new_databa
     zoe = world.user("zoe")
     world.second_factor(zoe)
     others = api.as_(world.sign_in(zoe)[0]), api.as_(world.sign_in(bob)[0])
+    world.personal_tokens(zoe, 100)
     world.user("eve", suspended_at=datetime.now(UTC), suspended_reason="Spam.")
     admin = api.as_(world.sign_in(world.user("root", role="admin"))[0])
     return Scene(api, signed_in, reader, *others, admin, settings, engine, new_database)
@@ -196,6 +198,9 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.EmailTaken: lambda scene: scene.register(email="ADA@example.com"),
     errors.TokenNameTaken: lambda scene: scene.ada.post(
         "/user/me/tokens/", json={"name": "reader", "scopes": ["read"]}
+    ),
+    errors.TooManyTokens: lambda scene: scene.zoe.post(
+        "/user/me/tokens/", json={"name": "another", "scopes": ["read"]}
     ),
     errors.SelfFollow: lambda scene: scene.ada.post("/user/follow/ada/"),
     errors.BodyTooLarge: too_large,

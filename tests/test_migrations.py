@@ -98,6 +98,8 @@ def test_the_triggers_are_those_that_are_known(engine: Engine) -> None:
         "post_emptied": "CREATE TRIGGER post_emptied BEFORE UPDATE OF user_id post ",
         "post_counted": "CREATE TRIGGER post_counted AFTER INSERT OR DELETE OR UPDATE OF user_id, parent_id post ",
         "user_keeps_an_admin": 'CREATE TRIGGER user_keeps_an_admin AFTER UPDATE OF role, suspended_at "user" ',
+        "user_keeps_an_admin_left": 'CREATE TRIGGER user_keeps_an_admin_left AFTER DELETE "user" ',
+        "session_is_not_too_many": "CREATE TRIGGER session_is_not_too_many BEFORE INSERT session ",
         "user_suspended": 'CREATE TRIGGER user_suspended AFTER UPDATE OF suspended_at "user" ',
         "email_unverified": 'CREATE TRIGGER email_unverified BEFORE UPDATE OF email "user" ',
         "tg_pgqueuer_changed": "CREATE TRIGGER tg_pgqueuer_changed "

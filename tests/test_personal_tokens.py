@@ -118,6 +118,17 @@ def test_the_name_of_one_that_has_expired_is_free(ada: Someone, world: World) ->
     assert [one["id"] for one in ada.get(TOKENS).json()] == [3]
 
 
+def test_an_account_has_a_hundred_at_most(ada: Someone, world: World, engine: Engine) -> None:
+    world.personal_tokens(ada.user, 99)
+    world.personal_token(ada.user, expires_in=timedelta(seconds=-1))
+    made = make(ada, "in place of the one that has expired")
+    with unchanged(engine):
+        answer = ada.post(TOKENS, json={"name": "one more", "scopes": ["read"]})
+        assert problem(answer) == (409, "too-many-tokens")
+    assert ada.delete(f"{TOKENS}{made['id']}/").status_code == 204
+    make(ada, "one more")
+
+
 def test_my_tokens_are_listed_in_pages_and_nobody_elses(api: Api, world: World, ada: Someone) -> None:
     make(Someone(api, world, "bob"))
     ids = [make(ada, f"token {number}")["id"] for number in range(5)][::-1]

@@ -191,7 +191,7 @@ CASES = {
     ),
     "token.make": Case(
         {**by(FAN), "token_hash": b"token", "name": "new", "scopes": ["read"], "days": 7},
-        "session_personal session_by_user user_pkey",
+        "session_personal|session_name_key session_by_user user_pkey",
         50,
     ),
     "token.mine": Case({**by(NOSTALGIC), **PAGE}, "session_personal session_by_user", 10),

@@ -1,9 +1,10 @@
 """Changing one's profile, and leaving."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World
@@ -161,6 +162,19 @@ def test_who_leaves_proves_it_by_the_password(as_ada: Signed, engine: Engine) ->
     with unchanged(engine):
         for password in ("", "wrong", PASSWORD.upper(), f"{PASSWORD} ", f"{PASSWORD}\0"):
             assert problem(leave(as_ada, password=password)) == (403, "wrong-password"), password
+
+
+def test_the_last_admin_leaves_only_when_there_is_another(api: Api, world: World, engine: Engine) -> None:
+    root = world.user("root", role="admin")
+    world.user("suspended", role="admin", suspended_at=datetime.now(UTC), suspended_reason="Spam.")
+    as_root = api.as_(world.sign_in(root)[0])
+    assert problem(leave(as_root, password=PASSWORD)) == (409, "last-admin")
+    assert as_root.get("/user/me/").status_code == 200
+    world.user("other", role="admin")
+    assert leave(as_root, password=PASSWORD).status_code == 204
+    with engine.connect() as connection:
+        names = connection.scalars(text('SELECT username FROM "user" ORDER BY id')).all()
+    assert names == ["suspended", "other"]
 
 
 def test_leaving_takes_a_password(as_ada: Signed, engine: Engine) -> None:

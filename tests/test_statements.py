@@ -197,6 +197,7 @@ def counted(settings: Settings) -> Iterator[Counted]:
 @pytest.fixture
 def ada(world: World) -> User:
     ada, bob = world.user("ada", role="admin"), world.user("bob")
+    world.user("root", role="admin")  # so that ada may leave
     post = world.post(by=ada)
     world.post(by=bob, parent=post)
     world.like(bob, post)

@@ -10,6 +10,7 @@ from tests.stage import (
     Stage,
     chaos,
     demote,
+    leave,
     let_back,
     like,
     make_token,
@@ -94,6 +95,25 @@ def test_of_two_admins_who_demote_each_other_one_stays(on_stage: Stage, engine: 
         left = column(engine, "SELECT id FROM \"user\" WHERE role = 'admin' AND suspended_at IS NULL")
         assert len(left) >= 1
         root = next(one for one in admins if one.user.id in left)
+
+
+def test_of_two_admins_who_leave_at_once_one_stays(on_stage: Stage, engine: Engine, root: Player) -> None:
+    other = on_stage.player(role="admin")
+    assert outcome(on_stage.while_open(leave(root), leave(other))) == "last-admin"
+    assert column(engine, 'SELECT id FROM "user"') == [other.user.id]
+    admins = [other, on_stage.player(role="admin"), on_stage.player(role="admin")]
+    assert sorted(map(outcome, on_stage.at_once(*map(leave, admins)))) == ["last-admin", "ok", "ok"]
+
+
+def test_a_hundred_tokens_and_no_more(on_stage: Stage, engine: Engine) -> None:
+    ada, bob = on_stage.players(2)
+    on_stage.world.personal_tokens(ada.user, 99)
+    assert outcome(on_stage.while_open(make_token(ada, "one"), make_token(ada, "other"))) == "too-many-tokens"
+    on_stage.world.personal_tokens(bob.user, 95)
+    answers = on_stage.at_once(*(make_token(bob, f"token {number}") for number in range(12)))
+    assert sorted(map(outcome, answers)) == ["ok"] * 5 + ["too-many-tokens"] * 7
+    held = "SELECT count(*) FROM session WHERE name IS NOT NULL GROUP BY user_id"
+    assert column(engine, held) == [100, 100]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -53,12 +53,13 @@ swept = (
     .returning(sessions.c.id)
     .cte("swept")
 )
-# Locked, so that whoever ends this session, or all of this user's, is either waited for here or sees the new one.
+# Locked, so that whoever ends this session, or all of this user's, is either waited for here or sees the new one; and
+# as the trigger that counts tokens will lock the user: two with a weaker lock would wait for one another.
 asking = (
     select(users.c.id)
     .join(sessions, sessions.c.user_id == users.c.id)
     .where(users.c.id == VIEWER, sessions.c.id == SESSION, signed_in())
-    .with_for_update(read=True, of=[users, sessions])
+    .with_for_update(key_share=True, of=[users, sessions])
     .cte("asking")
 )
 made = (

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from pamps.auth import Owner
 from pamps.dependencies import Database
-from pamps.errors import TokenNameTaken, TokenNotFound
+from pamps.errors import TokenNameTaken, TokenNotFound, TooManyTokens
 from pamps.models.token import PersonalTokenMade, PersonalTokenRequest, PersonalTokenResponse
 from pamps.pagination import Page, next_link
 from pamps.queries import token as tokens
@@ -26,9 +26,9 @@ async def my_tokens(request: Request, page: Page, viewer: Owner, db: Database) -
     return answer(row, headers=next_link(request, row))
 
 
-@router.post("/", status_code=201, response_model=PersonalTokenMade, responses=raises(TokenNameTaken))
+@router.post("/", status_code=201, response_model=PersonalTokenMade, responses=raises(TokenNameTaken, TooManyTokens))
 async def make_token(body: PersonalTokenRequest, viewer: Owner, db: Database) -> Response:
-    """Make a personal token. Its text is shown this once: what is kept is a hash."""
+    """Make a personal token, one of 100 at most. Its text is shown this once: what is kept is a hash."""
     token = new_personal_token(body.scopes)
     row = await db.one(
         tokens.make,

@@ -8,6 +8,7 @@ from pamps.auth import Owner, Viewer, Visitor
 from pamps.dependencies import Database, Passwords, Settings
 from pamps.errors import (
     EmailTaken,
+    LastAdmin,
     SelfFollow,
     SessionNotFound,
     SignInNeeded,
@@ -109,7 +110,7 @@ async def change_password(
     return Response(status_code=204)
 
 
-@router.delete("/me/", status_code=204, response_model=None, responses=raises(*UNPROVEN))
+@router.delete("/me/", status_code=204, response_model=None, responses=raises(*UNPROVEN, LastAdmin))
 async def leave(
     body: AccountDeletion, viewer: Owner, db: Database, passwords: Passwords, settings: Settings
 ) -> Response:
