@@ -1,6 +1,7 @@
 """Secrets: hash and verify passwords, sign and read tokens."""
 
 import asyncio
+import ctypes
 import hashlib
 import hmac
 import re
@@ -29,6 +30,7 @@ ALL = frozenset(SCOPES)
 # A personal token names its user, its session and the first letters of its scopes; one way to write each.
 PERSONAL = re.compile(r"pamps_([1-9][0-9]{0,15})_([1-9][0-9]{0,15})_((?=[rwa])r?w?a?_[A-Za-z0-9_-]{43})")
 HALF = 32  # bytes of each half of a refresh token
+M_MMAP_THRESHOLD = -3  # in malloc.h
 BCRYPT_MAX = 72  # bytes; what is longer was cut off when the hash was made
 
 
@@ -36,8 +38,8 @@ class Passwords:
     """Hashes and verifies passwords: argon2id; bcrypt from elsewhere is accepted, and replaced when it is seen.
 
     The work is done in threads, no more than `hash_concurrency` at once, so that a burst of sign-ins neither stalls the
-    other requests nor takes all the memory. The threads are always the same: the C library keeps what each has used,
-    the memory of a password or two, and with new ones now and then a process would grow.
+    other requests nor takes all the memory. The threads are always the same: the C library keeps a heap for each, and
+    with new ones now and then a process would grow.
     """
 
     def __init__(self, settings: Security):
@@ -49,6 +51,7 @@ class Passwords:
             argon2__time_cost=settings.argon2_passes,
             argon2__parallelism=settings.argon2_lanes,
         )
+        give_memory_back()
         self.limiter = anyio.CapacityLimiter(settings.hash_concurrency)
         self.threads = ThreadPoolExecutor(settings.hash_concurrency, "passwords")
         self.dummy = self.context.hash(secrets.token_urlsafe())
@@ -77,6 +80,15 @@ class Passwords:
     def outdated(self, known: str) -> bool:
         """Whether a hash is of another kind or cost than today's."""
         return bool(self.context.needs_update(known))
+
+
+def give_memory_back() -> None:
+    """Have memory as large as a password's hash takes given back when it is done with, and not kept for the next one.
+
+    glibc would keep it once it has seen some given back, for each thread (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none, and no need of it
+        mallopt(M_MMAP_THRESHOLD, 1024 * 1024)
 
 
 class Claim(NamedTuple):

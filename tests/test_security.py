@@ -1,5 +1,7 @@
 """How passwords are kept: which hashes, who is told what, and how much work at once."""
 
+import asyncio
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from httpx2 import Response
 from passlib.context import CryptContext
 from sqlalchemy import Engine, text
 
+from benchmarks.processes import memory_mb
 from pamps.loading import load_settings
 from pamps.security import Passwords
 from tests.api import Api, problem
@@ -67,6 +70,18 @@ def test_the_same_password_has_another_hash_each_time(api: Api, engine: Engine) 
     for name in ("ada", "bob"):
         api.post("/user/", json={"email": f"{name}@example.com", "username": name, "password": PASSWORD})
     assert hash_of(engine, "ada") != hash_of(engine, "bob")
+
+
+def test_the_memory_that_passwords_take_is_given_back(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path).security
+    passwords = Passwords(settings)
+
+    async def hash_some() -> None:
+        await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(4)))
+
+    before = memory_mb(os.getpid())
+    asyncio.run(hash_some())
+    assert memory_mb(os.getpid()) - before < settings.argon2_memory * 1024 / 1e6  # what a single one takes
 
 
 @pytest.mark.parametrize("prefix", [b"2a", b"2b", b"2y"])
