@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -20,12 +20,14 @@ from pamps.errors import EmbeddedError, PampsError
 from pamps.headers import Headers
 from pamps.limits import Limits
 from pamps.loading import current_settings
-from pamps.mail.delivery import Delivery
 from pamps.problems import Problems
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
 from pamps.security import Passwords
 from pamps.tallies import keep_together
 from pamps.watching import Watching
+
+if TYPE_CHECKING:
+    from pamps.mail.delivery import Delivery
 
 BETWEEN_REVIVALS = 1.0  # seconds
 # What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
@@ -111,17 +113,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if app.state.metrics:
             tasks.append(asyncio.create_task(app.state.metrics.keep_looking(database)))
         tasks.append(asyncio.create_task(uses.write_regularly(database)))
-        delivery = Delivery(database, settings)
-        if settings.mails:
-            delivery.start()
+        delivery = delivering(database, settings) if settings.mails else None
         try:
             yield
         finally:
-            await delivery.end()
+            if delivery:
+                await delivery.end()
             for task in tasks:
                 task.cancel()
             await uses.write(database)
             await database.close()
+
+
+def delivering(database: Database, settings: Settings) -> "Delivery":
+    """The delivery of mail, begun."""
+    from pamps.mail.delivery import Delivery  # where no mail is made, its queue need not take memory
+
+    delivery = Delivery(database, settings)
+    delivery.start()
+    return delivery
 
 
 async def keep_up(database: Database, settings: Settings) -> None:

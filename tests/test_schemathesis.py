@@ -38,7 +38,7 @@ def before_call(context: Any, case: Case[Any], options: dict[str, Any]) -> None:
 
 
 bounded = hypothesis.settings(
-    max_examples=hypothesis.settings().max_examples // 10,
+    max_examples=hypothesis.settings().max_examples // 20,
     # The tables are emptied for each test, not for each example: what one leaves behind should not trouble the next.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
