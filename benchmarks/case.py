@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from benchmarks.layout import Layout
-from pamps.db import Statement
+from pamps.db.statement import Statement
 
 PAGE = 20
 DEEP_PAGE = 1000

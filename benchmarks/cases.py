@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from benchmarks.case import PAGE, Case, Place, Request, Script, Values
 from benchmarks.layout import PRIME
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.queries import like as likes
 from pamps.queries import post as posts
 from pamps.queries import thread as threads

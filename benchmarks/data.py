@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import network
 from benchmarks.layout import Layout
-from pamps.db import asyncpg_uri
+from pamps.db.drivers import asyncpg_uri
 
 # By name, so that a row of pg_class, which a type's name is too, is not taken for one.
 TABLES = """

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.case import Request, Script
-from pamps.db import PLANNING, asyncpg_uri
+from pamps.db.database import PLANNING
+from pamps.db.drivers import asyncpg_uri
 
 CONNECTIONS = 32
 THREADS = 2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.data import connected
 from pamps import embedded
-from pamps.db import asyncpg_uri
+from pamps.db.drivers import asyncpg_uri
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 60.0  # seconds

@@ -10,21 +10,23 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from pamps import idempotency, limits, logs, openapi, problems, startup, telemetry, uses
-from pamps.admission import Admission
-from pamps.coalescing import Coalescing
+from pamps import logs, openapi, startup, telemetry, uses
 from pamps.config import Settings
-from pamps.db import Database
-from pamps.directory import Directory
+from pamps.db.database import Database
 from pamps.errors import EmbeddedError, PampsError
-from pamps.headers import Headers
-from pamps.limits import Limits
 from pamps.loading import current_settings
-from pamps.problems import Problems
+from pamps.middleware import limits, problems
+from pamps.middleware.admission import Admission
+from pamps.middleware.coalescing import Coalescing
+from pamps.middleware.headers import Headers
+from pamps.middleware.limits import Limits
+from pamps.middleware.problems import Problems
+from pamps.middleware.tallies import keep_together
+from pamps.middleware.watching import Watching
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
+from pamps.routing import idempotency
+from pamps.routing.directory import Directory
 from pamps.security import Passwords
-from pamps.tallies import keep_together
-from pamps.watching import Watching
 
 if TYPE_CHECKING:
     from pamps.mail.delivery import Delivery

@@ -15,8 +15,8 @@ from uvicorn.server import ServerState
 
 from pamps import config, errors
 from pamps.errors import PampsError
-from pamps.headers import DATA
-from pamps.problems import problem
+from pamps.middleware.headers import DATA
+from pamps.middleware.problems import problem
 
 BETWEEN_LOOKS = 1.0  # seconds
 FILES_BESIDE = 256  # open files of a server process that are no connections of clients, and then some

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pamps import config, db, security
+from pamps import config, security
+from pamps.db.database import Runner
 
 
-async def database(request: Request) -> db.Runner:
+async def database(request: Request) -> Runner:
     """The pool of this process; for a request with an Idempotency-Key, what idempotency.py has put before it."""
-    found: db.Runner = request.scope.get("database") or request.app.state.database
+    found: Runner = request.scope.get("database") or request.app.state.database
     return found
 
 
@@ -25,6 +26,6 @@ async def passwords(request: Request) -> security.Passwords:
     return found
 
 
-Database = Annotated[db.Runner, Depends(database)]
+Database = Annotated[Runner, Depends(database)]
 Settings = Annotated[config.Settings, Depends(settings)]
 Passwords = Annotated[security.Passwords, Depends(passwords)]

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from pamps import __version__
-from pamps.db import Database
+from pamps.db.database import Database
 from pamps.errors import PampsError
 from pamps.queries import health
 

@@ -30,7 +30,7 @@ def postgresql(uri: str) -> str:
 
 
 def in_libpqs_words(query: str) -> str:
-    """What stands after the ? of a uri, which psycopg2 hands to libpq, and db.py sifts for asyncpg."""
+    """What stands after the ? of a uri, which psycopg2 hands to libpq, and drivers.py sifts for asyncpg."""
     if not query:
         return query
     from psycopg2 import ProgrammingError

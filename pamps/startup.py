@@ -9,8 +9,9 @@ from itertools import count
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from pamps import db, embedded, schema
+from pamps import embedded, schema
 from pamps.config import Settings
+from pamps.db import drivers
 from pamps.errors import ConfigurationError, DatabaseUnavailable
 
 RETRY_AFTER = 0.5  # seconds
@@ -48,7 +49,7 @@ def wait_for_database(uri: str, settings: Settings) -> None:
     """Return once the database answers. Raises DatabaseUnavailable after `db.startup_timeout`."""
     timeout = settings.db.startup_timeout
     deadline = time.monotonic() + timeout
-    engine = db.engine(uri, connect_args={"connect_timeout": max(1, int(settings.db.connect_timeout))})
+    engine = drivers.engine(uri, connect_args={"connect_timeout": max(1, int(settings.db.connect_timeout))})
     try:
         for attempt in count():
             try:
@@ -68,7 +69,7 @@ def wait_for_database(uri: str, settings: Settings) -> None:
 
 def migrate(uri: str, revision: str = "head") -> None:
     """Bring the schema to a revision. Raises ConfigurationError for an encoding we can't use, DatabaseUnavailable."""
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     try:
         if revision == "head":
             check_letters(engine)

@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from pamps.db import Database
+from pamps.db.database import Database
 from pamps.errors import PampsError
-from pamps.problems import log
+from pamps.middleware.problems import log
 from pamps.queries import token as tokens
 
 BETWEEN_WRITES = 60.0  # seconds

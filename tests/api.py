@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from pamps.routing import Route
+from pamps.routing.route import Route
 from tests import owasp
 
 

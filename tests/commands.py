@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg2
 
-from pamps import db
+from pamps.db import drivers
 from tests.processes import environment, pamps
 
 CHEAP = {"security__argon2_memory": 8, "security__argon2_passes": 1}
@@ -54,7 +54,7 @@ class Commands:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement."""
-        connection = psycopg2.connect(db.asyncpg_uri(self.uri))
+        connection = psycopg2.connect(drivers.asyncpg_uri(self.uri))
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement, values)

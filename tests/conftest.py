@@ -18,9 +18,10 @@ import psycopg2
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from pamps import db, embedded, startup
+from pamps import embedded, startup
 from pamps.app import create_app
 from pamps.config import Limits, Settings
+from pamps.db import drivers
 from pamps.loading import load_settings
 from tests.api import Api
 from tests.factories import World
@@ -68,7 +69,7 @@ def new_database(server_uri: str) -> Iterator[Callable[..., str]]:
     made: list[str] = []
 
     def execute(statement: str) -> None:
-        connection = psycopg2.connect(db.asyncpg_uri(server_uri))
+        connection = psycopg2.connect(drivers.asyncpg_uri(server_uri))
         connection.autocommit = True
         connection.cursor().execute(statement)
         connection.close()
@@ -95,7 +96,7 @@ def uri(new_database: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def engine(uri: str) -> Iterator[Engine]:
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     yield engine
     engine.dispose()
 

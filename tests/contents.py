@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg2
 
-from pamps import db
+from pamps.db import drivers
 from tests.commands import Commands
 
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname"
@@ -41,7 +41,7 @@ WORN = """
 
 def contents(uri: str) -> dict[str, Any]:
     """Every row of every table, where each sequence stands, and what the schema is made of."""
-    connection = psycopg2.connect(db.asyncpg_uri(uri))
+    connection = psycopg2.connect(drivers.asyncpg_uri(uri))
     try:
         with connection, connection.cursor() as cursor:
 

@@ -8,7 +8,9 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extras import RealDictCursor
 
-from pamps.db import PLANNING, Statement, asyncpg_uri
+from pamps.db.database import PLANNING
+from pamps.db.drivers import asyncpg_uri
+from pamps.db.statement import Statement
 
 # What the transaction has done so far, whoever did it: the statement itself, its functions, triggers or foreign keys.
 SO_FAR = """

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from asyncpg import Record
 
 from pamps.config import Settings
-from pamps.db import Database, Statement
+from pamps.db.database import Database
+from pamps.db.statement import Statement
 from pamps.errors import PampsError
 from pamps.models import Post, User
 from pamps.queries import like as likes

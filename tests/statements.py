@@ -4,7 +4,7 @@ import pkgutil
 from importlib import import_module
 
 from pamps import queries
-from pamps.db import Statement
+from pamps.db.statement import Statement
 
 
 def every_statement() -> dict[str, Statement]:

@@ -10,9 +10,9 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
-from pamps.admission import Admission
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.middleware.admission import Admission
 from tests.api import Api, problem
 from tests.factories import World
 from tests.live import Connection, served

@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from pamps import db, embedded, schema
+from pamps import embedded, schema
 from pamps.commands import programs
 from pamps.config import Settings
+from pamps.db import drivers
 from pamps.errors import BackupError, EmbeddedError
 from tests.commands import Commands
 from tests.contents import contents, fill
@@ -180,7 +181,7 @@ def test_a_backup_is_of_one_moment_while_the_service_writes(pamps: Commands, ane
             thread.join()
         assert server.stop() == 0
     assert "counters were wrong" not in anew("restore", "a.dump")
-    ours = db.engine(anew.uri)
+    ours = drivers.engine(anew.uri)
     recount(ours)
     ours.dispose()
     posts_there = anew.sql("SELECT count(*) FROM post")[0][0]

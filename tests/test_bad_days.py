@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from pamps import db, schema, startup
+from pamps import schema, startup
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db import drivers
+from pamps.db.database import Database
 from pamps.errors import DatabaseUnavailable
 from pamps.queries import post as posts
 from pamps.queries.health import revision
@@ -82,7 +83,7 @@ def test_on_an_empty_database_every_route_says_that_the_schema_is_behind(
 def test_a_database_of_another_version_is_not_ready(settings: Settings, new_database: Callable[[], str]) -> None:
     uri = new_database()
     startup.migrate(uri)
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     with elsewhere(settings, uri=uri) as api:
         assert api.get("/readyz").status_code == 200
         with engine.begin() as connection:

@@ -12,8 +12,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from pamps.app import create_app
-from pamps.coalescing import Coalescing
 from pamps.config import Settings
+from pamps.middleware.coalescing import Coalescing
 from tests.api import Api
 from tests.commands import Commands
 from tests.processes import DEADLINE, serving

@@ -10,7 +10,8 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
-from pamps import db, embedded
+from pamps import embedded
+from pamps.db import drivers
 from tests.checkout import ROOT
 
 SCRIPT = ROOT / "postgres" / "create-databases.sh"
@@ -38,7 +39,7 @@ def create_databases(server_uri: str, names: str, **changed: str) -> str:
 @pytest.fixture
 def run(server_uri: str) -> Iterator[Run]:
     """Runs SQL on the server."""
-    connection = psycopg2.connect(db.asyncpg_uri(server_uri))
+    connection = psycopg2.connect(drivers.asyncpg_uri(server_uri))
     connection.autocommit = True
 
     def execute(statement: str) -> list[tuple[Any, ...]]:

@@ -10,10 +10,11 @@ import psycopg2
 import pytest
 from pydantic import TypeAdapter
 
-from pamps import db, startup
+from pamps import startup
 from pamps.commands.demo import Size, fill, load
 from pamps.commands.demo.history import History
 from pamps.config import Settings
+from pamps.db import drivers
 from pamps.models.shape import Username
 from pamps.security import Passwords
 from tests.commands import Commands
@@ -44,7 +45,7 @@ def filled_with(uri: str, settings: Settings, seed: int = 1, size: Size = SMALL)
 
 
 def rows(uri: str, query: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(db.asyncpg_uri(uri))
+    connection = psycopg2.connect(drivers.asyncpg_uri(uri))
     try:
         with connection.cursor() as cursor:
             cursor.execute(query)

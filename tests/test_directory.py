@@ -4,8 +4,8 @@ from typing import Any
 
 from starlette.routing import Match
 
-from pamps.directory import Directory
-from pamps.routing import Route
+from pamps.routing.directory import Directory
+from pamps.routing.route import Route
 from tests.api import Api
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -10,14 +10,15 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
-from pamps import db, errors, startup
+from pamps import errors, startup
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.db import drivers
 from pamps.errors import PampsError
-from pamps.idempotency import Asked
 from pamps.models.mail import VERIFICATION
 from pamps.models.problem import Problem
 from pamps.models.shape import RULES
+from pamps.routing.idempotency import Asked
 from tests.api import Api, Signed, problem
 from tests.document import DOCUMENT
 from tests.factories import PASSWORD, World
@@ -106,7 +107,7 @@ def a_mistake_of_ours(scene: Scene) -> Response:
     """A rule in the database that the service has no word for."""
     uri = scene.new_database()
     startup.migrate(uri)
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     with engine.begin() as connection:
         connection.execute(text("""ALTER TABLE "user" ADD CONSTRAINT secret_rule CHECK (username <> 'new')"""))
     engine.dispose()

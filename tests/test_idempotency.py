@@ -8,9 +8,9 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import Engine
 
-from pamps.idempotency import LEFT_OUT
 from pamps.models import User
-from pamps.routing import Route
+from pamps.routing.idempotency import LEFT_OUT
+from pamps.routing.route import Route
 from tests.again import NEW, count, key, same
 from tests.api import Api, Signed, problem
 from tests.document import DOCUMENT, OPERATIONS, Operation

@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.idempotency import Asked
 from pamps.models import User
 from pamps.queries import idempotency as keys
+from pamps.routing.idempotency import Asked
 from tests.again import NEW, count, key, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from pamps.errors import MalformedBody
-from pamps.injection import bounded_depth
+from pamps.routing.injection import bounded_depth
 from tests.api import Api, problem
 from tests.factories import World
 from tests.tables import unchanged

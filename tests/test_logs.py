@@ -41,7 +41,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 def pamps(new_database: Callable[[], str], tmp_path: Path) -> Commands:
     commands = Commands(new_database(), tmp_path)
     startup.migrate(commands.uri)
-    # A mistake of ours: rules that have no name in db.py, and an error whose DETAIL has the whole row in it.
+    # A mistake of ours: rules that have no name in meanings.py, and an error whose DETAIL has the whole row in it.
     commands.sql("ALTER TABLE \"user\" ADD CONSTRAINT unforeseen CHECK (username <> 'unlucky')")
     commands.sql("CREATE UNIQUE INDEX unforeseen_too ON post (text)")
     return commands

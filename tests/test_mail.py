@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from pamps import db, startup
+from pamps import startup
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.db import drivers
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.guessing import EARLY, WRONG, wrong
@@ -38,7 +39,7 @@ def mailing(settings: Settings, port: int, **changes: Any) -> Settings:
 def engine(new_database: Callable[[], str]) -> Iterator[Engine]:
     uri = new_database()
     startup.migrate(uri)
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     yield engine
     engine.dispose()
 

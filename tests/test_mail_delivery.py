@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pamps import db, startup
+from pamps import startup
+from pamps.db import drivers
 from tests.mailbox import HOST, Mailbox, Silent, served
 from tests.processes import STRONG_SECRET, Server, environment, serving, short_folder, until
 
@@ -43,7 +44,7 @@ class Place:
             yield server
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(db.asyncpg_uri(self.uri))
+        connection = psycopg2.connect(drivers.asyncpg_uri(self.uri))
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -19,7 +19,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel
 
-from pamps import db, schema, startup
+from pamps import schema, startup
+from pamps.db import drivers
 from pamps.errors import DatabaseUnavailable, SchemaBehind
 from tests.catalog import COLUMNS, CONSTRAINTS, FUNCTIONS, INDEXES, TRIGGERS, parts, whole
 from tests.tables import tables
@@ -39,7 +40,7 @@ def fresh(new_database: Callable[[], str]) -> Iterator[Engine]:
 
 @contextmanager
 def connected(uri: str) -> Iterator[Engine]:
-    engine = db.engine(uri)
+    engine = drivers.engine(uri)
     yield engine
     engine.dispose()
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session as SqlSession
 from sqlmodel import SQLModel, col, select
 
-from pamps.db import CONSTRAINTS
+from pamps.db.meanings import CONSTRAINTS
 from pamps.models import Like, Post, Session, Social, User
 from pamps.models.user import UserSummary
 from pamps.queries.sql import shaped
@@ -156,7 +156,7 @@ def test_every_constraint_and_index_is_named_after_its_table(table: Table) -> No
 
 
 def test_every_error_of_the_database_that_means_something_can_happen(sql: SqlSession) -> None:
-    """The names that db.py knows are of constraints, of unique indexes, or raised by a trigger."""
+    """The names that meanings.py knows are of constraints, of unique indexes, or raised by a trigger."""
     schema = "current_schema()::regnamespace"
     constraints = sql.scalars(text(f"SELECT conname FROM pg_constraint WHERE connamespace = {schema}")).all()
     indexes = sql.scalars(text(f"SELECT relname FROM pg_class WHERE relkind = 'i' AND relnamespace = {schema}")).all()

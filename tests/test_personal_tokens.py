@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from pamps import uses
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db.database import Database
 from pamps.security import read_personal_token
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World

@@ -13,7 +13,8 @@ import pytest
 
 from pamps import startup
 from pamps.config import Settings
-from pamps.db import PLANNING, Database, Statement
+from pamps.db.database import PLANNING, Database
+from pamps.db.statement import Statement
 from pamps.pagination import dated_page, page
 from tests import crowd
 from tests.crowd import ADMIN, ALONE, BEGINNER, EVERYWHERE, FAN, HOT, KEEN, NEWCOMER, NOSTALGIC, PERSONAL_ID, STAR

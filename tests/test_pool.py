@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
-from pamps import pool as pools
-from pamps.db import asyncpg_uri
-from pamps.pool import Pool
+from pamps.db import pool as pools
+from pamps.db.drivers import asyncpg_uri
+from pamps.db.pool import Pool
 
 PATIENCE = 20  # seconds until what should come fails the test
 MOST = 3

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from pamps.auth import moderator, owner, viewer, visitor
 from pamps.models import User
 from pamps.models.session import SCOPES
-from pamps.routing import Route, called
+from pamps.routing.route import Route, called
 from tests.api import Api, problem
 from tests.factories import World
 from tests.forge import segment

@@ -15,10 +15,11 @@ from pyotp import TOTP
 
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.db import Statement, asyncpg_uri
+from pamps.db.drivers import asyncpg_uri
+from pamps.db.statement import Statement
 from pamps.models import User
 from pamps.models.mail import PASSWORD_RESET, VERIFICATION
-from pamps.routing import Route
+from pamps.routing.route import Route
 from tests.api import Api
 from tests.factories import PASSWORD, World, recovery_code
 from tests.statements import STATEMENTS

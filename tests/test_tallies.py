@@ -13,9 +13,9 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine, text
 
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db.database import Database
 from pamps.errors import DatabaseUnavailable
-from pamps.tallies import MOST, Tally, exchange, keep_together
+from pamps.middleware.tallies import MOST, Tally, exchange, keep_together
 from tests.test_errors import NOBODY_LISTENS
 
 NOON = 1_795_946_400.0  # a whole number of minutes
@@ -224,7 +224,7 @@ def test_they_are_kept_together_and_silence_is_said_once(
     settings: Settings, runner: asyncio.Runner, engine: Engine, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("pamps.tallies.BETWEEN_EXCHANGES", 0.01)
+    monkeypatch.setattr("pamps.middleware.tallies.BETWEEN_EXCHANGES", 0.01)
     ours = tally("100/hour", shared=True)
     database = Database(NOBODY_LISTENS, settings.db)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pamps.db import asyncpg_uri
+from pamps.db.drivers import asyncpg_uri
 from pamps.loading import load_settings
 from tests.commands import Commands
 from tests.processes import serving, until, without_settings

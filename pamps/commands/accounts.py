@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from pamps.commands.ready import run
 from pamps.config import Settings
-from pamps.db import Database, Statement
+from pamps.db.database import Database
+from pamps.db.statement import Statement
 from pamps.errors import InvalidRequest, TwoFactorOff, UserNotFound
 from pamps.models.moderation import RoleRequest, SuspensionRequest
 from pamps.models.shape import Password, in_words, own

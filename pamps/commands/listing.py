@@ -11,7 +11,7 @@ from pamps.commands import accounts
 from pamps.commands.console import one_line, out
 from pamps.commands.ready import run
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db.database import Database
 
 Row = dict[str, Any]
 

@@ -12,8 +12,9 @@ from typing import IO
 
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from pamps import db, embedded
+from pamps import embedded
 from pamps.config import Settings
+from pamps.db import drivers
 from pamps.embedded.account import Account, Stream
 from pamps.embedded.server import cause
 from pamps.errors import BackupError, EmbeddedError
@@ -99,11 +100,11 @@ def folders(program: str) -> list[Path]:
 
 def connection_string(uri: str) -> str:
     """A uri as the programs take it, without its passwords: other users of the machine see command lines."""
-    known = parse_dsn(db.asyncpg_uri(uri))
+    known = parse_dsn(drivers.asyncpg_uri(uri))
     return str(make_dsn(**{name: value for name, value in known.items() if name not in ("password", "sslpassword")}))
 
 
 def password_of(uri: str) -> dict[str, str]:
     """The password of a uri, for the environment of a program."""
-    password = parse_dsn(db.asyncpg_uri(uri)).get("password")
+    password = parse_dsn(drivers.asyncpg_uri(uri)).get("password")
     return {"PGPASSWORD": password} if password else {}

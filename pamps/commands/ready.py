@@ -9,9 +9,10 @@ import psycopg2
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from pamps import db, schema, startup
+from pamps import schema, startup
 from pamps.config import Settings
-from pamps.db import Database
+from pamps.db import drivers
+from pamps.db.database import Database
 from pamps.errors import DatabaseUnavailable, PampsError, SchemaBehind
 
 Answer = TypeVar("Answer")
@@ -67,7 +68,7 @@ def name_of(uri: str, settings: Settings) -> str:
 def engine_of(uri: str, settings: Settings) -> Iterator[Engine]:
     """The database as psycopg2 takes it."""
     timeout = max(1, int(settings.db.connect_timeout))
-    engine = db.engine(uri, connect_args={"connect_timeout": timeout, "application_name": "pamps"})
+    engine = drivers.engine(uri, connect_args={"connect_timeout": timeout, "application_name": "pamps"})
     try:
         yield engine
     finally:

@@ -24,7 +24,8 @@ from pgqueuer.domain.types import JobId
 from pydantic import BaseModel
 
 from pamps.config import Settings
-from pamps.db import UNAVAILABLE, Database
+from pamps.db.database import Database
+from pamps.db.meanings import UNAVAILABLE
 from pamps.errors import PampsError, SchemaBehind
 from pamps.mail.message import KeyGone, Mail, compose
 from pamps.mail.smtp import Log, MailServer, Refused, TryLater, log

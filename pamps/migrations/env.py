@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 import pamps.models  # noqa: F401  # so that the metadata knows every table
-from pamps import db, schema, startup
+from pamps import schema, startup
+from pamps.db import drivers
 from pamps.loading import current_settings
 
 # Any number that nothing else in the database uses: two servers that start at once migrate one after the other.
@@ -49,5 +50,5 @@ def name(context: MigrationContext, revision: Any, scripts: Iterable[MigrationSc
 if connection := context.config.attributes.get("connection"):
     migrate(connection)
 else:
-    with startup.database(current_settings()) as uri, db.engine(uri).connect() as connection:
+    with startup.database(current_settings()) as uri, drivers.engine(uri).connect() as connection:
         migrate(connection)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Identity, func, text
 from sqlmodel import Field, Relationship, SQLModel, UTCDateTime
 
-# PostgreSQL's own style, so that a name in an error message says what it is about; db.py turns them into errors.
+# PostgreSQL's own style, so that a name in an error message says what it is about; meanings.py turns them into errors.
 SQLModel.metadata.naming_convention = {
     "pk": "%(table_name)s_pkey",
     "fk": "%(table_name)s_%(column_0_name)s_fkey",

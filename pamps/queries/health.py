@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Select, column, func, literal_column, select, table
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 
 revision = Statement(select(column("version_num")).select_from(table("alembic_version")), urgent=True)
 

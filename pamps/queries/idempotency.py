@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.models.idempotency import idempotency_keys
 from pamps.queries.sql import anyone
 

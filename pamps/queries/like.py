@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, bindparam, delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import likes, posts
 from pamps.models.user import users

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.models.mail import PASSWORD_RESET, VERIFICATION, EmailResponse, links
 from pamps.models.user import users
 from pamps.queries.attempt import forgiven

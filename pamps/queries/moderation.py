@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import UserNotFound
 from pamps.models.moderation import StandingResponse
 from pamps.models.post import posts

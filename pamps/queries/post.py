@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import PostResponse, PostResponseWithReplies, likes, posts
 from pamps.models.user import users

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import SessionNotFound
 from pamps.models.session import SessionResponse, sessions
 from pamps.models.two_factor import two_factors

@@ -3,7 +3,7 @@
 from sqlalchemy import ARRAY, BigInteger, DateTime, Text, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.models.tally import tallies
 
 SWEPT = 1000  # rows at once that are of no more use

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import PostNotFound
 from pamps.models.post import ThreadResponse, posts
 from pamps.queries.post import thread_json

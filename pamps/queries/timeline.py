@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import CTE, Select, case, func, select, true, union_all
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.models.post import posts
 from pamps.models.user import social, users
 from pamps.queries.post import post_json, without_replies

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import TokenNotFound
 from pamps.models.session import sessions
 from pamps.models.token import PersonalTokenResponse

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import CodeRefused
 from pamps.models.two_factor import TwoFactorResponse, two_factors
 from pamps.models.user import users

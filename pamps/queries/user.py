@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from pamps.db import Statement
+from pamps.db.statement import Statement
 from pamps.errors import UserNotFound
 from pamps.models.two_factor import two_factors
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users

@@ -11,15 +11,17 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pamps import codes, config, errors, security
 from pamps.addresses import counted_address, home_network
 from pamps.config import Security
-from pamps.db import Runner
+from pamps.db.database import Runner
 from pamps.dependencies import Database, Passwords, Settings
-from pamps.injection import bounded_depth
 from pamps.mail.languages import Language
 from pamps.models.session import RefreshRequest, RevokeForm, RevokeRequest, Token
 from pamps.models.shape import Email
 from pamps.queries import session as sessions
 from pamps.routes import NO_STORE
-from pamps.routing import FORM, JSON, Route, raises
+from pamps.routing.bodies import FORM, JSON
+from pamps.routing.documented import raises
+from pamps.routing.injection import bounded_depth
+from pamps.routing.route import Route
 from pamps.security import (
     RefreshToken,
     new_refresh_token,

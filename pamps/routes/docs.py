@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from pamps import headers
-from pamps.routing import Route
+from pamps.middleware import headers
+from pamps.routing.route import Route
 
 router = APIRouter(route_class=Route, include_in_schema=False)
 

@@ -14,7 +14,8 @@ from pamps.models.mail import EmailResponse, EmailVerification, PasswordReset, P
 from pamps.queries import mail as mails
 from pamps.routes import json
 from pamps.routes.proof import not_ones_name
-from pamps.routing import Route, raises
+from pamps.routing.documented import raises
+from pamps.routing.route import Route
 from pamps.security import kid, link_hash, link_token, new_seed
 
 router = APIRouter(tags=["email"], route_class=Route)

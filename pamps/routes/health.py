@@ -6,12 +6,14 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from pamps import __version__, headers, schema
+from pamps import __version__, schema
 from pamps.dependencies import Database
 from pamps.errors import SchemaBehind
+from pamps.middleware import headers
 from pamps.models.health import Health, Service
 from pamps.queries import health
-from pamps.routing import JSON, Route
+from pamps.routing.bodies import JSON
+from pamps.routing.route import Route
 
 router = APIRouter(tags=["health"], route_class=Route)
 

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pamps.dependencies import Settings
 from pamps.errors import InvalidToken
-from pamps.routing import Route
+from pamps.routing.route import Route
 
 router = APIRouter(route_class=Route, include_in_schema=False)
 

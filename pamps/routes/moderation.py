@@ -9,7 +9,8 @@ from pamps.models.moderation import RoleRequest, StandingResponse, SuspensionReq
 from pamps.queries import moderation
 from pamps.routes import json
 from pamps.routes.parameters import PostId, UsernameInPath
-from pamps.routing import Route, raises
+from pamps.routing.documented import raises
+from pamps.routing.route import Route
 
 router = APIRouter(tags=["moderation"], route_class=Route)
 

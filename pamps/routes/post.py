@@ -16,7 +16,8 @@ from pamps.queries import post as posts
 from pamps.queries import thread as threads
 from pamps.routes import json
 from pamps.routes.parameters import IncludeReplies, PostId, UsernameInPath
-from pamps.routing import CREATED, Route, raises
+from pamps.routing.documented import CREATED, raises
+from pamps.routing.route import Route
 
 router = APIRouter(prefix="/post", tags=["post"], route_class=Route)
 

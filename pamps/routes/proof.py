@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
 from pamps.config import Settings
-from pamps.db import Runner
+from pamps.db.database import Runner
 from pamps.errors import TooManyAttempts, WrongPassword
 from pamps.models.shape import own
 from pamps.queries import user as users

@@ -13,7 +13,8 @@ from pamps.queries import token as tokens
 from pamps.routes import NO_STORE
 from pamps.routes import json as answer
 from pamps.routes.parameters import TokenId
-from pamps.routing import Route, raises
+from pamps.routing.documented import raises
+from pamps.routing.route import Route
 from pamps.security import new_personal_token
 
 router = APIRouter(prefix="/user/me/tokens", tags=["auth"], route_class=Route)

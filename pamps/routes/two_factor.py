@@ -18,7 +18,8 @@ from pamps.models.two_factor import (
 from pamps.queries import two_factor as two_factors
 from pamps.routes import NO_STORE, json
 from pamps.routes.proof import UNPROVEN, guessed, proven
-from pamps.routing import Route, raises
+from pamps.routing.documented import raises
+from pamps.routing.route import Route
 
 router = APIRouter(prefix="/user/me/two-factor", tags=["user"], route_class=Route)
 

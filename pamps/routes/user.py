@@ -28,7 +28,8 @@ from pamps.queries import user as users
 from pamps.routes import json
 from pamps.routes.parameters import IncludeReplies, SessionId, UserIdOrName, UsernameInPath
 from pamps.routes.proof import UNPROVEN, not_ones_name, proven
-from pamps.routing import CREATED, Route, raises
+from pamps.routing.documented import CREATED, raises
+from pamps.routing.route import Route
 
 router = APIRouter(prefix="/user", tags=["user"], route_class=Route)
 

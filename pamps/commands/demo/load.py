@@ -19,7 +19,7 @@ from pamps.commands.console import err, say
 from pamps.commands.demo.history import History, Person, Post, Size
 from pamps.commands.ready import in_one_line, ready
 from pamps.config import Security, Settings
-from pamps.db import asyncpg_uri
+from pamps.db.drivers import asyncpg_uri
 from pamps.errors import UsernameTaken
 from pamps.security import Passwords
 

@@ -3,8 +3,8 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pamps import errors
-from pamps.limits import FREE
-from pamps.problems import problem
+from pamps.middleware.limits import FREE
+from pamps.middleware.problems import problem
 
 READS = frozenset({"GET", "HEAD"})
 STATIC = "/static/"  # files, sent as fast as their reader reads: held up by nobody but them

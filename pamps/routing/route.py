@@ -1,35 +1,30 @@
 """What all our routes have in common, in one subclass of FastAPI's: slashes, HEAD, bodies, ETags, documented errors."""
 
 import re
-from collections.abc import Awaitable, Callable
-from hashlib import blake2b
+from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.routing import Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pamps import errors, idempotency, injection
+from pamps import errors
 from pamps.auth import moderator, owner, scope_of, viewer, visitor
 from pamps.dependencies import database
 from pamps.errors import PampsError
-from pamps.headers import POLICY
-from pamps.injection import Handler
-from pamps.limits import FREE
+from pamps.middleware.limits import FREE
 from pamps.pagination import dated_page, page
-from pamps.problems import MEDIA_TYPE
-
-JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|$)", re.IGNORECASE)
-FORM = re.compile(r"(application/x-www-form-urlencoded|multipart/form-data)\s*(;|$)", re.IGNORECASE)
+from pamps.routing import idempotency, injection
+from pamps.routing.bodies import FORM, JSON, with_body
+from pamps.routing.documented import documented, header
+from pamps.routing.injection import Handler
+from pamps.routing.validators import cached
 
 CLAIMING = {visitor, moderator, owner}  # what a route depends on that asks who it is
-PERSONAL = [(b"vary", b"Authorization"), (b"cache-control", b"private, no-cache")]
-# Of an answer that is cut down to 304: a cache takes it over into the answer that it has (RFC 9111, section 4.3.4).
-KEPT = (b"etag", b"vary", b"cache-control", b"link", POLICY)
 
 
 class Route(APIRoute):
@@ -145,77 +140,6 @@ def answering(handler: Handler) -> ASGIApp:
     return app
 
 
-def cached(answer: Handler, personal: bool) -> Handler:
-    """GET answers with a validator: the same bytes are not sent twice (RFC 9110, section 13)."""
-
-    async def handler(request: Request) -> Response:
-        response = await answer(request)
-        if response.status_code != 200:
-            return response
-        etag = f'"{blake2b(response.body, digest_size=12).hexdigest()}"'
-        response.raw_headers.append((b"etag", etag.encode()))
-        if personal:
-            response.raw_headers += PERSONAL
-        if matches(request.headers.get("if-none-match"), etag):
-            unchanged = Response(status_code=304)
-            unchanged.raw_headers = [header for header in response.raw_headers if header[0] in KEPT]
-            return unchanged
-        return response
-
-    return handler
-
-
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether a client already has what an ETag names; compared weakly, as RFC 9110 section 13.1.2 says."""
-    if if_none_match is None:
-        return False
-    known = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
-    return "*" in known or etag.removeprefix("W/") in known
-
-
-def with_body(answer: Handler, media_type: re.Pattern[str] | None) -> Handler:
-    """Refuses a body by its headers where they tell, and else as soon as too much of it has come."""
-
-    async def handler(request: Request) -> Response:
-        limit: int = request.app.state.settings.server.max_body_size
-        length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise errors.BodyTooLarge(f"the body may have {limit} bytes, not {length}")
-        sent = length not in ("", "0") or "transfer-encoding" in request.headers
-        if media_type and sent and not media_type.match(request.headers.get("content-type", "")):
-            raise errors.UnsupportedMediaType()
-        bounded = Bounded(request.receive, limit)
-        try:
-            return await answer(Request(request.scope, bounded))
-        except Exception:
-            # FastAPI answers 400 to whatever goes wrong while it reads a body; this is what we know better.
-            if bounded.refusal:
-                raise bounded.refusal from None
-            raise
-
-    return handler
-
-
-class Bounded:
-    """An ASGI receive that stops once more than `limit` bytes of body have come; `refusal` is why it stopped."""
-
-    def __init__(self, receive: Callable[[], Awaitable[Message]], limit: int):
-        self.receive = receive
-        self.limit = self.left = limit
-        self.refusal: PampsError | None = None
-
-    async def __call__(self) -> Message:
-        try:
-            message = await self.receive()
-            self.left -= len(message.get("body", b""))
-            if self.left < 0:
-                raise errors.BodyTooLarge(f"the body may have {self.limit} bytes")
-        except PampsError as error:
-            self.refusal = error
-            raise
-        return message
-
-
 def called(dependant: Dependant) -> set[Any]:
     """Every function that a route depends on, directly or not."""
     return {dependant.call}.union(*(called(inner) for inner in dependant.dependencies))
@@ -224,37 +148,3 @@ def called(dependant: Dependant) -> set[Any]:
 def has_parameters(dependant: Dependant) -> bool:
     own = dependant.path_params or dependant.query_params
     return bool(own) or any(has_parameters(inner) for inner in dependant.dependencies)
-
-
-def raises(*kinds: type[PampsError]) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: the errors that only it can know of."""
-    found: dict[int | str, dict[str, Any]] = {}
-    for kind in kinds:
-        found.setdefault(kind.status, {"raises": []})["raises"].append(kind)
-    return found
-
-
-SENT_WITH = {
-    "WWW-Authenticate": "How to sign in (RFC 6750, section 3).",
-    "Retry-After": "After how many seconds it may be worth another try.",
-}
-
-
-def header(description: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}}
-
-
-CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": header("Where it is from now on.")}}}
-
-
-def documented(kinds: list[type[PampsError]]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses for errors, several of one status together."""
-    found: dict[int | str, dict[str, Any]] = {}
-    for status, response in sorted(raises(*dict.fromkeys(kinds)).items()):
-        found[status] = {
-            "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in response["raises"]),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        if headers := {name: header(SENT_WITH[name]) for kind in response["raises"] for name in kind.headers}:
-            found[status]["headers"] = headers
-    return found

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pamps.routing import Route
+from pamps.routing.route import Route
 
 Shape = tuple[str, str, int]
 

@@ -8,9 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pamps import config, errors
 from pamps.addresses import counted_address
-from pamps.problems import problem
+from pamps.middleware.problems import problem
+from pamps.middleware.tallies import Tally
 from pamps.security import read_token
-from pamps.tallies import Tally
 
 # What tells others that the service is well is never refused.
 FREE = frozenset({"/livez", "/readyz", "/metrics"})

@@ -12,7 +12,7 @@ from math import ceil
 
 from limits import RateLimitItem
 
-from pamps.db import Database
+from pamps.db.database import Database
 from pamps.errors import PampsError
 from pamps.queries import tally as tallies
 from pamps.recent import Recent

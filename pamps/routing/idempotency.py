@@ -20,11 +20,13 @@ from fastapi import Request, Response
 
 from pamps import errors
 from pamps.config import Settings
-from pamps.db import COLLIDED, TRIES, Database, Runner, Statement, patiently
+from pamps.db.database import TRIES, Database, Runner, patiently
+from pamps.db.meanings import COLLIDED
+from pamps.db.statement import Statement
 from pamps.errors import PampsError
-from pamps.injection import Handler
 from pamps.models.shape import IDEMPOTENCY_KEY, RULES
 from pamps.queries import idempotency as keys
+from pamps.routing.injection import Handler
 from pamps.security import digest
 
 HEADER = b"idempotency-key"

@@ -1,0 +1,1 @@
+"""The database: connections to it, statements to run on them, and what its errors mean."""

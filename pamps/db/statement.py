@@ -1,0 +1,57 @@
+"""Statements: SQLAlchemy's queries, compiled once for asyncpg."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BindParameter, Executable
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+from pamps import errors
+from pamps.errors import PampsError
+
+DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
+
+
+class Compiler(DIALECT.statement_compiler):  # type: ignore[misc, name-defined]
+    """Writes the plain Python values of a query into its SQL; only named parameters become $1, $2, ..."""
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], **options: Any) -> Any:
+        options["literal_binds"] = not bindparam.required
+        return super().visit_bindparam(bindparam, **options)
+
+
+DIALECT.statement_compiler = Compiler
+
+
+class Statement:
+    """One SQL statement, compiled once. It knows its parameters' names; a missing or an unknown one is a TypeError.
+
+    The columns of its row have fixed meanings: `body` is the JSON to answer with, null where there is nothing to show
+    (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
+    A `patient` one may take longer than `db.statement_timeout`, because what it touches grows with what there is.
+    An `aside` one stands, whatever becomes of the request: it is in no transaction with what follows.
+    An `urgent` one is not refused because others wait for a connection already, and gets one before them.
+    """
+
+    def __init__(
+        self,
+        query: Executable,
+        missing: type[PampsError] = errors.NotFound,
+        patient: bool = False,
+        aside: bool = False,
+        urgent: bool = False,
+    ):
+        compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        self.missing = missing
+        self.patient = patient
+        self.aside = aside
+        self.urgent = urgent
+        self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self.names = frozenset(self.order)
+
+    def arguments(self, params: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of $1, $2, ..."""
+        if params.keys() != self.names:
+            raise TypeError(f"this statement takes {sorted(self.names)}, not {sorted(params)}")
+        return [params[name] for name in self.order]
