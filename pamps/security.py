@@ -10,12 +10,14 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
-from jose import JWTError, jwt
+import jwt
+from jwt.types import Options
 from passlib.context import CryptContext
 
 from pamps.config import Security
@@ -26,6 +28,8 @@ from pamps.models.shape import MAX_ID
 Answer = TypeVar("Answer")
 
 ALGORITHM = "HS256"
+# Whether a token has expired changes with time; and it is none the worse if a clock was set back since it was issued.
+OPTIONS: Options = {"require": ["iat", "iss", "sub"], "verify_exp": False, "verify_iat": False}
 ALL = frozenset(SCOPES)
 # A personal token names its user, its session and the first letters of its scopes; one way to write each.
 PERSONAL = re.compile(r"pamps_([1-9][0-9]{0,15})_([1-9][0-9]{0,15})_((?=[rwa])r?w?a?_[A-Za-z0-9_-]{43})")
@@ -114,7 +118,7 @@ def sign_access_token(user_id: int, session_id: int, now: float, settings: Secur
         "iss": settings.issuer,
     }
     key = settings.secret_key
-    return str(jwt.encode(claims, key, ALGORITHM, headers={"kid": kid(key)}))
+    return jwt.encode(claims, key, ALGORITHM, headers={"kid": kid(key)})
 
 
 def read_token(token: str, settings: Security, expired_too: bool = False) -> Claim:
@@ -136,20 +140,27 @@ def read_access_token(token: str, settings: Security, expired_too: bool = False)
 @lru_cache(maxsize=4096)
 def verified(token: str, key: str, old_keys: tuple[str, ...], issuer: str) -> tuple[Claim, int]:
     """The claims of an access token that a key of ours has signed, and when it expires, in seconds since the epoch."""
-    # To python-jose, requiring a claim is also verifying it; whether the token has expired changes with time.
-    options = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_exp": False}
     try:
         decoded(token.rpartition(".")[2])
         keys = named(jwt.get_unverified_header(token), (key, *old_keys))
-        claims: dict[str, Any] = jwt.decode(token, keys, algorithms=[ALGORITHM], issuer=issuer, options=options)
+        claims = signed(token, keys, issuer)
+        int(claims["iat"])  # whenever that was
         if claims["kind"] != "access":
             raise InvalidToken("that token is of another kind; send the access token")
         found, expires = Claim(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
-    except (JWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise InvalidToken() from None
     if not (0 < found.user_id <= MAX_ID and 0 < found.session_id <= MAX_ID):
         raise InvalidToken()
     return found, expires
+
+
+def signed(token: str, keys: tuple[str, ...], issuer: str) -> dict[str, Any]:
+    """The claims of a token that one of these keys has signed. Raises PyJWTError or InvalidToken."""
+    for key in keys:
+        with suppress(jwt.InvalidSignatureError):
+            return jwt.decode(token, key, [ALGORITHM], OPTIONS, issuer=issuer)
+    raise InvalidToken()
 
 
 def named(header: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 from httpx2 import Response
-from jose import jwt
 from sqlalchemy import Engine
 from sqlmodel import Session as SqlSession
 from sqlmodel import select

@@ -60,7 +60,8 @@ def test_a_forged_token_that_has_expired_does_not_say_so(api: Api, ada: User, en
 
 def test_a_token_signed_with_another_key_is_refused(api: Api, ada: User, engine: Engine) -> None:
     keys = ("x" * 40, SECRET + " ", SECRET[:-1], SECRET.upper(), "", "null")
-    assert_refused(api, engine, *(signed(key=key) for key in keys))
+    content = json.dumps(claims()).encode()
+    assert_refused(api, engine, *(hmac_signed(b'{"alg":"HS256","typ":"JWT"}', content, key) for key in keys))
 
 
 def test_an_unsigned_token_is_refused(api: Api, ada: User, engine: Engine) -> None:

@@ -4,9 +4,9 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import jwt
 from fastapi import Depends, HTTPException, status
 from fastapi.security import OAuth2PasswordBearer
-from jose import JWTError, jwt
 from passlib.context import CryptContext
 
 from benchmarks.textbook.database import SessionDep
@@ -25,7 +25,7 @@ def verify_password(plain_password: str, hashed_password: str) -> bool:
 
 def create_access_token(user: User) -> str:
     claims = {"sub": str(user.id), "exp": datetime.now(UTC) + ACCESS_TOKEN_EXPIRE}
-    return str(jwt.encode(claims, os.environ["TEXTBOOK_SECRET_KEY"], algorithm=ALGORITHM))
+    return jwt.encode(claims, os.environ["TEXTBOOK_SECRET_KEY"], algorithm=ALGORITHM)
 
 
 def get_current_user(token: Annotated[str, Depends(oauth2_scheme)], session: SessionDep) -> User:
@@ -37,7 +37,7 @@ def get_current_user(token: Annotated[str, Depends(oauth2_scheme)], session: Ses
     try:
         payload = jwt.decode(token, os.environ["TEXTBOOK_SECRET_KEY"], algorithms=[ALGORITHM])
         user_id = int(payload["sub"])
-    except (JWTError, KeyError, ValueError):
+    except (jwt.InvalidTokenError, KeyError, ValueError):
         raise credentials_exception from None
     user = session.get(User, user_id)
     if user is None:
