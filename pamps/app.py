@@ -22,7 +22,7 @@ from pamps.middleware.headers import Headers
 from pamps.middleware.limits import Limits
 from pamps.middleware.problems import Problems
 from pamps.middleware.tallies import keep_together
-from pamps.middleware.watching import Watching
+from pamps.middleware.watching import WATCHING, Watching
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
 from pamps.routing import idempotency
 from pamps.routing.directory import Directory
@@ -91,12 +91,13 @@ class Application(FastAPI):
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)
-        return Watching(app, logs.of_requests(settings), self.state.metrics)
+        watching = self.state.watching = Watching(app, logs.of_requests(settings), self.state.metrics)
+        return watching
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Hold what requests need: the embedded database if it is used, the secret, the pool."""
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    """Hold what requests need: the embedded database if it is used, the secret, the pool. Gives what connections do."""
     settings = app.state.settings = startup.with_secret(app.state.settings)
     app.state.passwords = Passwords(settings.security)
     if settings.telemetry.tracing:
@@ -117,7 +118,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks.append(asyncio.create_task(uses.write_regularly(database)))
         delivery = delivering(database, settings) if settings.mails else None
         try:
-            yield
+            yield {WATCHING: app.state.watching}
         finally:
             if delivery:
                 await delivery.end()

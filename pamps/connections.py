@@ -10,13 +10,15 @@ from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from pamps import config, errors
 from pamps.errors import PampsError
+from pamps.logs import CODE
 from pamps.middleware.headers import DATA
 from pamps.middleware.problems import problem
+from pamps.middleware.watching import HEADER, REFUSED, WATCHING, Watching, identified
 
 BETWEEN_LOOKS = 1.0  # seconds
 FILES_BESIDE = 256  # open files of a server process that are no connections of clients, and then some
@@ -74,12 +76,14 @@ class Connection(HttpToolsProtocol):
     ):
         super().__init__(config, server_state, app_state, loop)
         self.settings = settings
+        self.watching: Watching = app_state[WATCHING]
         self.deadline = math.inf
         self.in_head = True
         self.head_size = 0
         self.unused = 0  # bytes that have come of a head, or since the last of a body
         self.unread_since: float | None = None  # an answer, by the client
         self.refused = False
+        self.answering: RequestResponseCycle | None = None  # `cycle` is the newest, which may be waiting for its turn
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -87,6 +91,16 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > most_connections(self.settings):
             self.refuse(errors.Overloaded())
             self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answering is not None:
+            self.answering.disconnected = True  # or it would go on to answer, and take for a mistake that it can't
+            self.answering.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
@@ -143,6 +157,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self.in_head = True
         self.deadline = math.inf
         self.unused = 0
         super().on_message_complete()
@@ -170,20 +185,41 @@ class Connection(HttpToolsProtocol):
         has read why (RFC 9112, section 9.6).
         """
         answering = self.cycle is not None and not self.cycle.response_complete
+        answered = self.cycle is not None and self.cycle.response_started and not self.in_head
         nothing_asked = isinstance(error, errors.RequestTimeout) and self.in_head and not self.unused
-        if nothing_asked or self.pipeline or (answering and (self.in_head or self.cycle.response_started)):
+        if answered or nothing_asked:
             self.transport.abort()
             return
+        if self.pipeline or (answering and self.in_head):
+            self.tell(error, None, 0)
+            self.transport.abort()
+            return
+        response = problem(error)
+        size = len(response.body)
+        request_id = self.break_off(error, size) if answering else self.tell(error, error.status, size)
         self.refused = True
         self.deadline = self.loop.time() + LINGER
-        if answering:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        response = problem(error)
-        headers = [*self.server_state.default_headers, *response.raw_headers, *DATA, (b"connection", b"close")]
+        ours = [*DATA, (HEADER, request_id.encode()), (b"connection", b"close")]
+        headers = [*self.server_state.default_headers, *response.raw_headers, *ours]
         lines = [b"%b: %b\r\n" % header for header in headers]
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)]))
         self.transport.write_eof()
+
+    def break_off(self, error: PampsError, size: int) -> str:
+        """Let the request that is being answered know that it no longer is, and who watches it, by what: its id."""
+        scope: Any = self.cycle.scope
+        scope[REFUSED] = error.status, size, error.code
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return identified(scope)
+
+    def tell(self, error: PampsError, status: int | None, size: int) -> str:
+        """Have what is no request yet noted like one: its id. Whatever it says of itself is nothing to go by."""
+        scope = {"method": None, "client": self.client, "headers": (), CODE: error.code}
+        began = min(self.deadline - self.settings.header_timeout, self.loop.time())
+        request_id = identified(scope)
+        self.watching.leave(scope, status, size, self.loop.time() - began)
+        return request_id
 
 
 def most_connections(settings: config.Server) -> int:

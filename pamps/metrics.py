@@ -35,7 +35,8 @@ class Metrics:
     """The figures of this process.
 
     How many labels there may be is bounded: by the routes, methods, statuses and codes that there are. An address that
-    has no route is of the route `none`, an unusual method `OTHER`, and an answer that was never begun of status 0.
+    has no route is of the route `none`, an unusual method `OTHER`, and an answer that was never begun of status 0. What
+    a connection refuses before it is a request is of the method `OTHER` and the route `none`.
     """
 
     def __init__(self) -> None:
@@ -49,9 +50,12 @@ class Metrics:
             registry=self.registry,
         )
         self.problems = Counter(
-            "pamps_problems", "Answers that were problems, by their code.", ["code"], registry=self.registry
+            "pamps_problems",
+            "Requests that were refused, by their problem's code.",
+            ["code"],
+            registry=self.registry,
         )
-        self.known: dict[tuple[str, str | None, int | None], Histogram] = {}
+        self.known: dict[tuple[str | None, str | None, int | None], Histogram] = {}
         self.now = self.gauge("pamps_requests_in_flight", "Requests that are being answered.")
         self.idle = self.gauge("pamps_pool_idle", "Connections to the database that wait for work.")
         self.busy = self.gauge("pamps_pool_busy", "Connections to the database that are at work, or being made.")
@@ -70,12 +74,14 @@ class Metrics:
     def gauge(self, name: str, help: str) -> Gauge:
         return Gauge(name, help, registry=self.registry, multiprocess_mode="livesum")
 
-    def answered(self, method: str, route: str | None, status: int | None, code: str | None, seconds: float) -> None:
+    def answered(
+        self, method: str | None, route: str | None, status: int | None, code: str | None, seconds: float
+    ) -> None:
         """Count a request."""
         key = (method, route, status)
         timing = self.known.get(key)
         if timing is None:
-            labels = (method if method in METHODS else "OTHER", route or "none", str(status or 0))
+            labels = (method if method and method in METHODS else "OTHER", route or "none", str(status or 0))
             timing = self.known[key] = self.requests.labels(*labels)
         timing.observe(seconds)
         if code:

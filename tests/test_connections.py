@@ -1,20 +1,25 @@
 """What a client may send, and how long it may take: `pamps serve`, and clients that send just what they are told."""
 
+import json
 import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+import httpx2
 import pytest
 
 from pamps.connections import PIPELINED
 from tests.live import Connection
 from tests.processes import DEADLINE, Server, environment, serving, until
+from tests.test_metrics import SHOWN, TOKEN, figures, labelled, requests
 
 HEAD = ("GET /livez HTTP/1.1", "Host: x")
 BOUNDS = {
+    "log__format": "json",
     "server__max_header_size": 4096,
     "server__max_headers": 20,
     "server__header_timeout": 1,
@@ -37,18 +42,24 @@ def port(server: Server) -> Iterator[int]:
     yield int(server.url.rsplit(":", 1)[1])
     # Whatever was sent, others are served; but for one whose connection was idle for so long that it ends just now.
     server.wait_until(lambda: server.status("/livez") == 200)
-    assert "Traceback" not in server.output
+    assert '"level":"error"' not in server.output
 
 
 def refused(connection: Connection) -> tuple[int, bytes]:
     """The status and the code of the problem that ends a connection."""
+    status, code, _ = refusal(connection)
+    return status, code
+
+
+def refusal(connection: Connection) -> tuple[int, bytes, str]:
+    """The same, and the id that the answer has."""
     status, headers, body = connection.head()
     body += connection.rest()
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
     assert headers["x-content-type-options"] == "nosniff"
     assert int(headers["content-length"]) == len(body)
-    return status, body.split(b'"code":"')[1].split(b'"')[0]
+    return status, body.split(b'"code":"')[1].split(b'"')[0], headers["x-request-id"]
 
 
 # What is in one read with the end of the head, or with some of the body, is let through: so more than that.
@@ -157,17 +168,93 @@ def test_who_does_not_read_the_answer_is_let_go(port: int) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(DEADLINE)
         client.connect(("127.0.0.1", port))
-        until(lambda: held(port, client))
+        address = client.getsockname()[1]
+        until(lambda: held(port, address))
         for _ in range(10):  # more than the buffers of both sides hold
             client.sendall(b"GET /static/redoc.standalone.js HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: not held(port, client))
+        until(lambda: not held(port, address))
 
 
-def held(port: int, client: socket.socket) -> bool:
+def held(port: int, client: int) -> bool:
     """Whether the server has its end of a connection open: one that it closed has no inode (proc(5), /proc/net/tcp)."""
-    ends = f"0100007F:{port:04X} 0100007F:{client.getsockname()[1]:04X}"
+    ends = f"0100007F:{port:04X} 0100007F:{client:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
     return any(f"{row[1]} {row[2]}" == ends and row[9] != "0" for row in rows)
+
+
+def test_who_was_answered_before_the_body_was_there_gets_no_second_answer(port: int) -> None:
+    with Connection(port) as connection:
+        connection.send("POST /token HTTP/1.1", "Host: x", "Content-Type: text/plain", "Content-Length: 1000", "", "x")
+        status, headers, body = connection.head()
+        assert status == 415
+        body += connection.rest()
+    assert len(body) == int(headers["content-length"])
+
+
+def test_what_a_connection_refuses_is_logged_and_counted_like_any_request(uri: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"max_connections": 3, "max_header_size": 4096, "body_timeout": 1.5, "header_timeout": 1}
+    env = environment(
+        db__uri=uri,
+        log__format="json",
+        metrics__token=TOKEN,
+        server__workers=1,
+        **{f"server__{name}": value for name, value in settings.items()},
+    )
+    secret, answers = b"pr1vate-And-n0bodys-business", []
+    with serving(tmp_path, env) as server, ExitStack() as stack:
+        port = int(server.url.rsplit(":", 1)[1])
+        server.http.close()
+        for _ in range(3):
+            stack.enter_context(Connection(port))
+        with Connection(port) as one_more:
+            answers.append(refusal(one_more))
+        stack.close()
+        with Connection(port) as connection:
+            connection.socket.sendall(b"hello " + secret + b"\r\n")
+            answers.append(refusal(connection))
+        with Connection(port) as connection:
+            connection.send(*HEAD, b"Authorization: Bearer " + secret, "X-Request-ID: mine", b"X: " + b"x" * 4096, "")
+            answers.append(refusal(connection))
+        with Connection(port) as connection:
+            drip(connection, b"GET /livez?" + secret + b"x" * 1000)
+            answers.append(refusal(connection))
+        with Connection(port) as connection:
+            connection.send("POST /token HTTP/1.1", "Host: x", "Content-Type: application/x-www-form-urlencoded")
+            connection.send("X-Request-ID: mine", "Content-Length: 1000", "", b"password=" + secret)
+            answers.append(refusal(connection))
+        with Connection(port) as connection:
+            connection.socket.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * (PIPELINED + 50))
+            connection.rest()
+        found = figures(httpx2.get(f"{server.url}/metrics", headers=SHOWN).text)
+        lines = [json.loads(line) for line in server.output.splitlines() if '"code":' in line]
+        assert secret.decode() not in server.output
+    assert [(line["status"], line["code"].encode(), line["id"]) for line in lines[:-1]] == answers
+    assert [answer[:2] for answer in answers] == [
+        (503, b"overloaded"),
+        (400, b"malformed-request"),
+        (431, b"headers-too-large"),
+        (408, b"request-timeout"),
+        (408, b"request-timeout"),
+    ]
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
+    assert [(line["method"], line["route"]) for line in lines] == [(None, None)] * 4 + [
+        ("POST", "/token"),
+        (None, None),
+    ]
+    assert answers[4][2] == "mine"  # a request by then, and its own id
+    assert (lines[5]["status"], lines[5]["code"]) == (None, "overloaded")
+    assert all(line["bytes"] > 100 for line in lines[:-1])
+    assert all(1 < line["ms"] / 1000 < DEADLINE for line in lines[3:5])
+    assert requests(found) == {
+        **{("OTHER", "none", status): 1 for status in ("503", "400", "431", "408", "0")},
+        ("POST", "/token", "408"): 1,
+    }
+    assert labelled(found, "pamps_problems_total") == {
+        ("overloaded",): 2,
+        ("malformed-request",): 1,
+        ("headers-too-large",): 1,
+        ("request-timeout",): 2,
+    }
 
 
 def test_only_so_many_requests_wait_on_one_connection(port: int) -> None:
@@ -177,6 +264,17 @@ def test_only_so_many_requests_wait_on_one_connection(port: int) -> None:
     with Connection(port) as connection:
         connection.socket.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED)
         assert connection.rest().count(b"HTTP/1.1 200") == PIPELINED
+
+
+@pytest.mark.parametrize("count", [1, 2, PIPELINED])
+def test_who_asks_for_much_at_once_and_goes_is_no_mistake_of_ours(port: int, server: Server, count: int) -> None:
+    before = server.output.count('"route":"/user/"')
+    with Connection(port) as connection:
+        connection.socket.sendall(b"GET /user/?q=x HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+        client = connection.socket.getsockname()[1]
+        until(lambda: held(port, client))
+    until(lambda: not held(port, client))
+    until(lambda: server.output.count('"route":"/user/"') > before)
 
 
 def test_thousands_of_idle_connections_hold_nobody_up_and_are_let_go(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # it is imported only where it is wanted
 
 log = logging.getLogger("pamps")
 HEADER = b"x-request-id"
+WATCHING = "pamps.watching"  # where connections find it: in the state of the application's lifespan
+# In the scope of a request: its id; and the status, size and code of what its connection answered it with, if it did.
+ID, REFUSED = "pamps.id", "pamps.refused"
 # Enough for a UUID or the id of a trace; but no token, by mistake.
 WELL_FORMED = re.compile(rb"(?!eyJ|pamps_)[A-Za-z0-9._-]{1,64}")
 
@@ -24,6 +27,7 @@ class Watching:
     """ASGI middleware: each request has an id, the one in its X-Request-ID or a new one, leaves a line, and is counted.
 
     The line has the route's template instead of the path, and nothing of the query: those may hold what is private.
+    What a connection refuses before it is a request it tells itself.
     """
 
     def __init__(self, app: ASGIApp, log: RequestLog | None, metrics: "Metrics | None"):
@@ -63,20 +67,32 @@ class Watching:
             # It has been answered with a problem; uvicorn would close the connection besides.
             log.error("a mistake of ours: %s", type(error).__name__, exc_info=error)
         finally:
-            seconds = perf_counter() - begun
-            if self.log:
-                self.log.add(line_of(request_id, scope, status, size, seconds))
+            if REFUSED in scope:
+                status, size, scope[CODE] = scope[REFUSED]
             if self.metrics:
                 self.metrics.in_flight -= 1
-                self.metrics.answered(scope["method"], template(scope), status, scope.get(CODE), seconds)
+            self.leave(scope, status, size, perf_counter() - begun)
+
+    def leave(self, scope: Scope, status: int | None, size: int, seconds: float) -> None:
+        """Leave the line of a request, and count it."""
+        if self.log:
+            self.log.add(line_of(scope, status, size, seconds))
+        if self.metrics:
+            self.metrics.answered(scope["method"], template(scope), status, scope.get(CODE), seconds)
 
 
 def identified(scope: Scope) -> str:
-    """The id that a request brings along, or a new one."""
+    """The id of a request, from now on: the one that it brings along, or a new one."""
+    if ID in scope:
+        return str(scope[ID])
     for name, value in scope["headers"]:
         if name == HEADER and WELL_FORMED.fullmatch(value):
-            return str(value, "ascii")
-    return f"{getrandbits(64):016x}"  # nosec B311 # it has to be another each time, not a secret
+            found = str(value, "ascii")
+            break
+    else:
+        found = f"{getrandbits(64):016x}"  # nosec B311 # it has to be another each time, not a secret
+    scope[ID] = found
+    return found
 
 
 def template(scope: Scope) -> str | None:
@@ -85,11 +101,11 @@ def template(scope: Scope) -> str | None:
     return route.path_format if route else None
 
 
-def line_of(request_id: str, scope: Scope, status: int | None, size: int, seconds: float) -> dict[str, Any]:
+def line_of(scope: Scope, status: int | None, size: int, seconds: float) -> dict[str, Any]:
     """What the log says of a request."""
     client, method = scope["client"], scope["method"]
     line = {
-        "id": request_id,
+        "id": scope[ID],
         "method": method,
         "route": template(scope),
         "status": status,
