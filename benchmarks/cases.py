@@ -6,7 +6,7 @@ from random import Random
 from urllib.parse import urlencode
 
 from benchmarks.case import PAGE, Case, Place, Request, Script, Values
-from benchmarks.layout import PRIME
+from benchmarks.layout import PRIME, THREAD_STEP
 from pamps.db.statement import Statement
 from pamps.queries import like as likes
 from pamps.queries import post as posts
@@ -83,10 +83,44 @@ def post_hot() -> Case:
     )
 
 
+def members(place: Place) -> range:
+    """Some of the earlier members of a great thread, by their number in it: those with some twenty posts under them."""
+    last = place.layout.thread_span // THREAD_STEP
+    return range(max(1, last // 100), max(1, last // 50) + 1)
+
+
+def thread_short() -> Case:
+    def requests(place: Place) -> list[Request]:
+        roots = [1 + number * place.layout.thread_span for number in range(place.layout.threads)]
+        asked = [root + THREAD_STEP * member for root in roots for member in members(place)]
+        return [Request("GET", f"/post/{post_id}/thread/") for post_id in asked]
+
+    def script(place: Place) -> Script:
+        some = members(place)
+        member = f"{root_of_thread(place)} + {THREAD_STEP} * random({some[0]}, {some[-1]})"
+        return Script({"id": member}, ((threads.thread, {"id": ":id"}),))
+
+    return Case("thread-short", "a thread of some twenty", requests, script, in_textbook=False)
+
+
+def thread_hot() -> Case:
+    def asked(place: Place) -> int:
+        return 1 + THREAD_STEP * members(place)[0]
+
+    return Case(
+        "thread-hot",
+        "a thread of some twenty, everybody the same",
+        lambda place: [Request("GET", f"/post/{asked(place)}/thread/")],
+        lambda place: Script({}, ((threads.thread, {"id": str(asked(place))}),)),
+        in_textbook=False,
+        shared=True,
+    )
+
+
 def thread() -> Case:
     return Case(
         "thread",
-        "a thread",
+        "a thread of 500",
         of_roots("/post/{}/thread/"),
         lambda place: Script({"id": root_of_thread(place)}, ((threads.thread, {"id": ":id"}),)),
         in_textbook=False,
@@ -234,6 +268,8 @@ CASES = (
     deep_page(),
     post(),
     post_hot(),
+    thread_short(),
+    thread_hot(),
     thread(),
     user_posts(),
     timeline("ordinary", "timeline, 50 followed"),
