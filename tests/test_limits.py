@@ -70,7 +70,12 @@ def test_each_kind_of_work_is_counted_by_itself(limited: Limited, world: World, 
     token, refresh = world.sign_in(world.user("ada"))
     kinds: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         "sign-up": [("POST", "/user/", {"json": account}), ("POST", "/user", {"json": account})],
-        "sign-in": [("POST", "/token", login), ("POST", "/refresh_token/", {"json": {"refresh_token": refresh.text}})],
+        "sign-in": [
+            ("POST", "/token", login),
+            ("POST", "/refresh_token/", {"json": {"refresh_token": refresh.text}}),
+            *(("POST", path, {"json": {}}) for path in ("/password_reset/", "/password_reset/confirm")),
+            *(("POST", path, {"json": {}}) for path in ("/email_verification", "/email_verification/")),
+        ],
         "write": [("POST", "/post/", {"json": {"text": "x"}}), ("DELETE", "/post/1/", {})],
         "read": [("GET", "/post/", {}), ("HEAD", "/user/", {}), ("GET", "/docs", {})],
         "search": [("GET", "/user/?q=a", {}), ("GET", "/user?limit=5&q=a", {})],
@@ -161,6 +166,17 @@ def test_signing_in_is_counted_for_the_address_whatever_token_is_sent(limited: L
         ]
     with limited(client=("192.0.2.2", 1), sign_in="2/hour") as api:
         assert api.post("/token", data=wrong).status_code == 401
+
+
+def test_guesses_at_mailed_links_are_counted_with_those_at_passwords(limited: Limited) -> None:
+    guesses: list[tuple[str, dict[str, Any]]] = [
+        ("/token", {"data": {"username": "ada", "password": "wrong"}}),
+        ("/email_verification", {"json": {"token": "x" * 43}}),
+        ("/password_reset/confirm", {"json": {"token": "x" * 43, "new_password": PASSWORD}}),
+    ]
+    with limited(sign_in="3/hour") as api:
+        answers = [api.post(path, **sent) for path, sent in guesses * 2]
+    assert [answer.status_code for answer in answers] == [401, 403, 403, 429, 429, 429]
 
 
 def test_of_an_ipv6_address_the_network_is_counted(limited: Limited) -> None:

@@ -14,7 +14,9 @@ from pamps.security import read_token
 
 # What tells others that the service is well is never refused.
 FREE = frozenset({"/livez", "/readyz", "/metrics"})
-SIGNING_IN = frozenset({"/token", "/refresh_token"})
+# A link that was mailed leads to an account, and may be guessed at, just as a password.
+LINKS = frozenset({"/password_reset", "/password_reset/confirm", "/email_verification"})
+SIGNING_IN = frozenset({"/token", "/refresh_token"}) | LINKS
 BY_ADDRESS = frozenset({"sign_up", "sign_in"})
 counted = lru_cache(maxsize=4096)(counted_address)
 
