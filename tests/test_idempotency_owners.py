@@ -62,6 +62,31 @@ def test_whoever_may_no_longer_ask_gets_no_answer_of_before(api: Api, world: Wor
         assert problem(publish()) == (401, "session-ended")
 
 
+def test_who_was_suspended_meanwhile_gets_no_answer_of_before(
+    api: Api, as_ada: Signed, world: World, ada: User, engine: Engine
+) -> None:
+    headers = key()
+    publish = partial(as_ada.post, "/post/", json={"text": "Hello!"}, headers=headers)
+    assert publish().status_code == 201
+    moderator = api.as_(world.sign_in(world.user("mod", role="moderator"))[0])
+    assert moderator.put(f"/user/{ada.username}/suspension/", json={"reason": "spam"}).is_success
+    with unchanged(engine):
+        assert problem(publish()) == (401, "session-ended")
+
+
+def test_a_personal_token_that_was_revoked_meanwhile_gets_no_answer_of_before(
+    api: Api, as_ada: Signed, engine: Engine
+) -> None:
+    made = as_ada.post("/user/me/tokens/", json={"name": "a script", "scopes": ["write"]}).json()
+    headers = key()
+    publish = partial(api.as_(made["token"]).post, "/post/", json={"text": "Hello!"}, headers=headers)
+    first = publish()
+    assert same(publish(), first)
+    assert as_ada.delete(f"/user/me/tokens/{made['id']}/").status_code == 204
+    with unchanged(engine):
+        assert problem(publish()) == (401, "session-ended")
+
+
 def test_with_the_account_go_its_answers(api: Api, as_ada: Signed, engine: Engine) -> None:
     headers = key()
     assert as_ada.post("/post/", json={"text": "Hello!"}, headers=headers).status_code == 201

@@ -3,72 +3,18 @@
 import datetime
 import ipaddress
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pamps import startup
-from pamps.db import drivers
 from tests.mailbox import HOST, Mailbox, Silent, served
-from tests.processes import STRONG_SECRET, Server, environment, serving, short_folder, until
+from tests.mailing import MAIL, Place, ask
+from tests.processes import environment, serving, until
 
-MAIL = {
-    "mail__host": "127.0.0.1",
-    "mail__tls": "none",
-    "mail__sender": "pamps@example.org",
-    "mail__base_url": "https://app.example.com",
-    "mail__retry_seconds": 0.2,
-    "mail__resend_minutes": 0,
-    "security__secret_key": STRONG_SECRET,
-}
-
-
-class Place:
-    """A database, and services on it that mail by a server."""
-
-    def __init__(self, uri: str, folder: Path):
-        self.uri = uri
-        self.folder = folder
-
-    @contextmanager
-    def serving(self, mailbox: Mailbox, *arguments: str, **settings: Any) -> Iterator[Server]:
-        env = environment(db__uri=self.uri, **{**MAIL, "mail__port": mailbox.port, **settings})
-        with serving(self.folder, env, *arguments) as server:
-            yield server
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(drivers.asyncpg_uri(self.uri))
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
-
-    def jobs(self) -> list[tuple[str, int]]:
-        """The state of each mail in the queue, and how often it was tried again."""
-        found: list[tuple[str, int]] = self.sql("SELECT status::text, attempts FROM pgqueuer ORDER BY id")
-        return found
-
-
-@pytest.fixture
-def place(new_database: Callable[[], str]) -> Iterator[Place]:
-    uri = new_database()
-    startup.migrate(uri)
-    with short_folder() as folder:
-        yield Place(uri, folder)
-
-
-def ask(server: Server, headers: dict[str, str]) -> None:
-    """Ask for a mail."""
-    assert server.request("POST", "/user/me/email/verification/", headers=headers).status_code == 202
+pytest_plugins = "tests.mail_fixtures"
 
 
 def test_a_mail_server_that_is_away_gets_the_mail_when_it_is_back(place: Place) -> None:
