@@ -1,6 +1,6 @@
 """Likes: give, take back, and list from both sides."""
 
-from sqlalchemy import BigInteger, bindparam, delete, exists, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pamps.db.statement import Statement
@@ -8,10 +8,22 @@ from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import likes, posts
 from pamps.models.user import users
 from pamps.queries.post import post_json, visible
-from pamps.queries.sql import FALSE, TRUE, VIEWER, after, one, own, page_of, reading, shown_to, signed_in, visible_to
-from pamps.queries.user import USERNAME, user_id_of, user_summary
-
-ID = bindparam("id", type_=BigInteger)
+from pamps.queries.sql import (
+    FALSE,
+    ID,
+    TRUE,
+    USERNAME,
+    VIEWER,
+    after,
+    one,
+    own,
+    page_of,
+    reading,
+    shown_to,
+    signed_in,
+    visible_to,
+)
+from pamps.queries.user import user_id_of, user_summary
 
 like_made = (
     insert(likes)

@@ -31,12 +31,11 @@ from pamps.db.statement import Statement
 from pamps.models.mail import PASSWORD_RESET, VERIFICATION, EmailResponse, links
 from pamps.models.user import users
 from pamps.queries.attempt import forgiven
-from pamps.queries.sql import VIEWER, Column, instant, one, own, same, shaped, signed_in
+from pamps.queries.sql import TOKEN, VIEWER, Column, instant, one, own, same, shaped, signed_in
 
 LANGUAGE = bindparam("language", type_=Text)
 EMAIL = bindparam("email", type_=Text)
 SEED, KID = bindparam("seed", type_=Text), bindparam("kid", type_=Text)
-TOKEN = bindparam("token_hash", type_=LargeBinary)
 LASTS, SPACING = bindparam("lasts", type_=Interval), bindparam("spacing", type_=Interval)
 AT_ONCE = 3  # links of a kind
 NOW: Column = func.clock_timestamp()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     FromClause,
     Text,
     and_,
@@ -23,12 +22,10 @@ from pamps.errors import UserNotFound
 from pamps.models.moderation import StandingResponse
 from pamps.models.post import posts
 from pamps.models.user import users
-from pamps.queries.sql import VIEWER, Column, instant, own, same, shaped, signed_in
+from pamps.queries.sql import ID, USERNAME, VIEWER, Column, instant, own, same, shaped, signed_in
 
-USERNAME = bindparam("username", type_=Text)
 ROLE = bindparam("role", type_=Text)
 REASON = bindparam("reason", type_=Text)
-ID = bindparam("id", type_=BigInteger)
 
 SUSPENDED = {"suspended_at": func.coalesce(users.c.suspended_at, func.clock_timestamp()), "suspended_reason": REASON}
 LET_BACK = {"suspended_at": null(), "suspended_reason": null()}

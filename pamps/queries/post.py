@@ -26,6 +26,8 @@ from pamps.errors import PostNotFound, UserNotFound
 from pamps.models.post import PostResponse, PostResponseWithReplies, likes, posts
 from pamps.models.user import users
 from pamps.queries.sql import (
+    ID,
+    USERNAME,
     VIEWER,
     Column,
     array_of,
@@ -39,9 +41,8 @@ from pamps.queries.sql import (
     signed_in,
     visible_to,
 )
-from pamps.queries.user import USERNAME, user_id_of, user_summary
+from pamps.queries.user import user_id_of, user_summary
 
-ID = bindparam("id", type_=BigInteger)
 PARENT = bindparam("parent_id", type_=BigInteger)
 TEXT = bindparam("text", type_=Text)
 

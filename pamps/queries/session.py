@@ -40,16 +40,28 @@ from pamps.queries.attempt import (
 )
 from pamps.queries.device import anywhere, forgotten, known_here, seen
 from pamps.queries.mail import noticed
-from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, same, shaped, sign_in, signed_in
+from pamps.queries.sql import (
+    ID,
+    SEEN,
+    SESSION,
+    TOKEN,
+    VIEWER,
+    Column,
+    instant,
+    one,
+    own,
+    page_of,
+    same,
+    shaped,
+    sign_in,
+    signed_in,
+)
 from pamps.queries.two_factor import on, satisfied, used
 
-ID = bindparam("id", type_=BigInteger)
 USER = bindparam("user_id", type_=BigInteger)
-SEEN = bindparam("seen", type_=Text)
 # By the database's clock, as it is by that one that they end; the time of a server process may be wrong, and jump.
 EXPIRES = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("lasts", type_=Double))
 FAMILY = bindparam("family_hash", type_=LargeBinary)
-TOKEN = bindparam("token_hash", type_=LargeBinary)
 USER_AGENT, IP = bindparam("user_agent", type_=Text), bindparam("ip", type_=Text)
 NEW_TOKEN = bindparam("new_token_hash", type_=LargeBinary)
 

@@ -39,6 +39,12 @@ VIEWER = bindparam("viewer", type_=BigInteger)
 SESSION = bindparam("session", type_=BigInteger)
 PROOF = bindparam("proof", type_=LargeBinary)
 
+# What the statements of several nouns take.
+ID = bindparam("id", type_=BigInteger)
+USERNAME = bindparam("username", type_=SqlText)
+SEEN = bindparam("seen", type_=SqlText)  # the hash that a password was verified against
+TOKEN = bindparam("token_hash", type_=LargeBinary)
+
 LIMIT = bindparam("limit", type_=BigInteger)
 CURSOR_ID = bindparam("cursor_id", type_=BigInteger)
 CURSOR_DATE = bindparam("cursor_date", type_=DateTime(timezone=True))

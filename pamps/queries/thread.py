@@ -1,15 +1,14 @@
 """A post in its thread: what it replies to, and what was replied to it."""
 
-from sqlalchemy import BigInteger, bindparam, func, literal, select
+from sqlalchemy import BigInteger, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from pamps.db.statement import Statement
 from pamps.errors import PostNotFound
 from pamps.models.post import ThreadResponse, posts
 from pamps.queries.post import thread_json
-from pamps.queries.sql import VIEWER, Column, array_of, one, reading, shaped, visible_to
+from pamps.queries.sql import ID, VIEWER, Column, array_of, one, reading, shaped, visible_to
 
-ID = bindparam("id", type_=BigInteger)
 THREAD_MAX = 500  # descendants that one thread shows
 
 # Up to the root, by each one's parent.

@@ -6,7 +6,6 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Integer,
-    LargeBinary,
     Text,
     bindparam,
     column,
@@ -23,10 +22,8 @@ from pamps.errors import TokenNotFound
 from pamps.models.session import sessions
 from pamps.models.token import PersonalTokenResponse
 from pamps.models.user import users
-from pamps.queries.sql import SESSION, VIEWER, Column, instant, one, own, page_of, shaped, sign_in, signed_in
+from pamps.queries.sql import ID, SESSION, TOKEN, VIEWER, Column, instant, one, own, page_of, shaped, sign_in, signed_in
 
-ID = bindparam("id", type_=BigInteger)
-TOKEN = bindparam("token_hash", type_=LargeBinary)
 DAYS = bindparam("days", type_=Integer)
 TIME = DateTime(timezone=True)
 

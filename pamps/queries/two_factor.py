@@ -26,9 +26,8 @@ from pamps.errors import CodeRefused
 from pamps.models.two_factor import TwoFactorResponse, two_factors
 from pamps.models.user import users
 from pamps.queries.attempt import by_session, forgiven, taken_back
-from pamps.queries.sql import SESSION, VIEWER, Column, instant, own, same, shaped, signed_in
+from pamps.queries.sql import SEEN, SESSION, USERNAME, VIEWER, Column, instant, own, same, shaped, signed_in
 
-SEEN = bindparam("seen", type_=Text)
 SECRET = bindparam("secret", type_=Text)
 STEP = bindparam("step", type_=BigInteger)
 RECOVERY_CODE = bindparam("recovery_code", type_=Text)
@@ -121,6 +120,16 @@ enable = Statement(
     )
 )
 
+
+def forgiving(changed: CTE) -> Statement:
+    """The statement of a change that a password and a code were guessed right for: it takes the guess back."""
+    body = select(changed.c.user_id).scalar_subquery().label("body")
+    return Statement(
+        own(select(body, select(forgiven(changed.c.user_id, by_session(SESSION))).scalar_subquery())),
+        missing=CodeRefused,
+    )
+
+
 renewed = (
     update(two_factors)
     .where(two_factors.c.user_id == VIEWER, unused(), same_password(VIEWER), signed_in())
@@ -128,15 +137,7 @@ renewed = (
     .returning(two_factors.c.user_id)
     .cte("renewed")
 )
-renew = Statement(
-    own(
-        select(
-            select(renewed.c.user_id).scalar_subquery().label("body"),
-            select(forgiven(renewed.c.user_id, by_session(SESSION))).scalar_subquery(),
-        )
-    ),
-    missing=CodeRefused,
-)
+renew = forgiving(renewed)
 
 disabled = (
     delete(two_factors)
@@ -144,18 +145,10 @@ disabled = (
     .returning(two_factors.c.user_id)
     .cte("disabled")
 )
-disable = Statement(
-    own(
-        select(
-            select(disabled.c.user_id).scalar_subquery().label("body"),
-            select(forgiven(disabled.c.user_id, by_session(SESSION))).scalar_subquery(),
-        )
-    ),
-    missing=CodeRefused,
-)
+disable = forgiving(disabled)
 
 # For `pamps two-factor-off`: a row for a user, and whether there was anything to turn off.
-named = select(users.c.id).where(same(users.c.username, bindparam("username", type_=Text))).cte("named")
+named = select(users.c.id).where(same(users.c.username, USERNAME)).cte("named")
 dropped = (
     delete(two_factors).where(two_factors.c.user_id == named.c.id).returning(two_factors.c.enabled_at).cte("dropped")
 )

@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     FromClause,
     Text,
     and_,
@@ -27,8 +26,11 @@ from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
 from pamps.queries.mail import noticed
 from pamps.queries.sql import (
     FALSE,
+    ID,
+    SEEN,
     SESSION,
     TRUE,
+    USERNAME,
     VIEWER,
     Column,
     after,
@@ -46,8 +48,6 @@ from pamps.queries.sql import (
     starts_with,
 )
 
-ID = bindparam("id", type_=BigInteger)
-USERNAME = bindparam("username", type_=Text)
 PROFILE = ("email", "username", "name", "avatar", "bio")
 
 
@@ -171,7 +171,6 @@ proof = Statement(
 )
 
 # Guarded by the hash that was verified: whoever changes a password at the same time makes this one find nothing.
-SEEN = bindparam("seen", type_=Text)
 changed_password = (
     update(users)
     .where(users.c.id == VIEWER, users.c.password_hash == SEEN, signed_in())
