@@ -155,7 +155,19 @@ def test_a_setting_of_the_server_that_loses_data_is_found(
 def test_more_connections_than_the_server_takes_are_found(pamps: Commands) -> None:
     _, found = examined(pamps, server__workers=20)
     advice = "raise max_connections, or lower db.pool_size or server.workers"
-    assert found["server"] == ("warn", "160 connections at most, of 100", advice)
+    assert found["server"] == ("warn", "180 connections at most, of 100", advice)
+
+
+def test_the_connections_that_mail_is_delivered_on_count(pamps: Commands) -> None:
+    settings = {**PRODUCTION, "db__pool_size": 15, "server__workers": 6}
+    assert examined(pamps, **settings)[1]["server"] == ("ok", "90 connections at most, of 100", "")
+    settings |= {
+        "mail__host": "127.0.0.1",
+        "mail__sender": "pamps@example.org",
+        "mail__base_url": "https://example.org",
+    }
+    advice = "raise max_connections, or lower db.pool_size or server.workers"
+    assert examined(pamps, **settings)[1]["server"] == ("warn", "96 connections at most, of 100", advice)
 
 
 def test_a_database_of_another_encoding_is_found(pamps: Commands) -> None:

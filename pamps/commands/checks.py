@@ -121,7 +121,7 @@ def server(engine: Engine, settings: Settings, repair: bool) -> Finding:
         if value != good and not (name == "synchronous_commit" and value.startswith("remote")):
             return Finding("server", result, f"{name} is {value}", why)
     (most,) = ask(engine, "SELECT current_setting('max_connections')::int")
-    wanted = settings.server.workers * settings.db.pool_size
+    wanted = settings.server.workers * (settings.db.pool_size + settings.mails)  # which is delivered on one of its own
     said = f"{wanted} connections at most, of {most}"
     if wanted > most - 5:  # superuser_reserved_connections, and one for a command
         return Finding("server", WARN, said, "raise max_connections, or lower db.pool_size or server.workers")
