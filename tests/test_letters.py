@@ -26,6 +26,7 @@ FIELDS: dict[str, Any] = {
     "new_login": {"username": "ada", "at": AT, "ip": "192.0.2.1", "user_agent": "Browser"},
     "password_changed": {"username": "ada", "at": AT},
     "email_changed": {"username": "ada", "at": AT},
+    "two_factor_off": {"username": "ada", "at": AT},
 }
 
 

@@ -14,7 +14,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import drivers
 from tests.api import Api, problem
-from tests.factories import PASSWORD, World
+from tests.factories import PASSWORD, World, recovery_code
 from tests.guessing import EARLY, WRONG, wrong
 from tests.mailbox import Mailbox, html, plain
 from tests.processes import until
@@ -239,6 +239,17 @@ def test_a_changed_password_is_told(api: Api, mailbox: Mailbox, world: World) ->
     assert ada.put("/user/me/password/", json=change, headers=PORTUGUESE).status_code == 204
     (told,) = mailbox.wait()
     assert (told["To"], told["Subject"]) == ("ada@example.com", "Sua senha no Pamps foi alterada")
+
+
+def test_a_second_factor_that_was_turned_off_is_told(api: Api, mailbox: Mailbox, world: World) -> None:
+    ada = world.user("ada")
+    world.second_factor(ada)
+    signed_in = api.as_(world.sign_in(ada)[0])
+    both = {"password": PASSWORD, "code": recovery_code(0)}
+    answer = signed_in.request("DELETE", "/user/me/two-factor/", json=both, headers=PORTUGUESE)
+    assert answer.status_code == 204
+    (told,) = mailbox.wait()
+    assert (told["To"], told["Subject"]) == ("ada@example.com", "O segundo fator da sua conta no Pamps foi desativado")
 
 
 def test_a_sign_in_from_a_network_that_is_new_is_told(api: Api, mailbox: Mailbox, world: World, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.mailbox import HOST, Mailbox, Silent, served
 from tests.mailing import MAIL, Place, ask
-from tests.processes import environment, serving, until
+from tests.processes import environment, pamps, serving, until
 
 pytest_plugins = "tests.mail_fixtures"
 
@@ -82,6 +82,27 @@ def test_a_mail_of_a_process_that_is_killed_is_sent_by_the_next(place: Place) ->
         (message,) = mailbox.wait()
         until(lambda: place.jobs() == [])
     assert message["Message-ID"].endswith("@example.org>")
+
+
+def test_what_an_operator_changes_is_told_to_whose_account_it_is(place: Place) -> None:
+    mailbox = Mailbox()
+    with mailbox.open(), place.serving(mailbox) as server:
+        server.register("ada")
+        place.sql("INSERT INTO two_factor (user_id, secret, enabled_at) SELECT id, 'x', now() FROM \"user\"")
+        env = environment(db__uri=place.uri, **MAIL)
+        for arguments in (("passwd", "Ada", "--password-stdin"), ("two-factor-off", "Ada")):
+            assert pamps(*arguments, cwd=place.folder, env=env, stdin="another password").returncode == 0
+        told = mailbox.wait(2)
+        assert pamps("two-factor-off", "ada", cwd=place.folder, env=env).returncode == 1  # it is off
+        until(lambda: place.jobs() == [])
+        nowhere = {name: value for name, value in env.items() if "MAIL" not in name} | {"PAMPS_ENV": "production"}
+        again = pamps("passwd", "ada", "--password-stdin", cwd=place.folder, env=nowhere, stdin="one more password")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert place.jobs() == []
+    assert {(message["To"], message["Subject"]) for message in told} == {
+        ("ada@example.com", "Your Pamps password was changed"),
+        ("ada@example.com", "The second factor of your Pamps account was turned off"),
+    }
 
 
 def test_of_many_workers_one_sends_each_mail(place: Place) -> None:

@@ -243,9 +243,11 @@ CASES = {
         100,
     ),
     "two_factor.disable": Case(
-        {**by(FAN), **HASH, **CODE}, "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey", 100
+        {**by(FAN), **HASH, **CODE, "language": "en"},
+        "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey",
+        100,
     ),
-    "two_factor.turn_off": Case({"username": f"user{FAN}"}, "user_username_key two_factor_pkey", 20),
+    "two_factor.turn_off": Case({"username": f"user{FAN}", "language": "en"}, "user_username_key two_factor_pkey", 50),
     "user.register": Case({**VISITOR, **ACCOUNT, "password_hash": "x", "role": "user"}, "", 50),
     "user.find": Case({**by(FAN), "username": f"user{STAR}"}, f"user_username_key {OF_USERS}", 20),
     "user.me": Case(by(FAN), f"user_pkey {OF_USERS}", 20),
@@ -269,7 +271,7 @@ CASES = {
         300,
     ),
     "user.set_password": Case(
-        {"username": f"user{FAN}", "password_hash": "x"},
+        {"username": f"user{FAN}", "password_hash": "x", "language": "en"},
         "user_username_key user_pkey session_by_user device_pkey attempt_pkey",
         100,
     ),

@@ -45,7 +45,7 @@ def add(settings: Settings, profile: UserUpdate, password: str, admin: bool = Fa
 
 
 def set_password(settings: Settings, username: str, password: str) -> None:
-    """Give somebody a new password, which ends their sessions. Raises InvalidRequest, UserNotFound."""
+    """Give somebody a new password, which ends their sessions and is told them. Raises InvalidRequest, UserNotFound."""
 
     async def change(db: Database) -> None:
         names = await db.row(users.names, username=username)
@@ -53,7 +53,8 @@ def set_password(settings: Settings, username: str, password: str) -> None:
             raise UserNotFound(f"there is no user {username}")
         fit(password, names["username"], names["email"])
         hashed = await hash_of(password, settings)
-        if await db.row(users.set_password, username=username, password_hash=hashed) is None:
+        changed = await db.row(users.set_password, username=username, password_hash=hashed, language=told_in(settings))
+        if changed is None:
             raise UserNotFound(f"there is no user {username}")
 
     fit(password)
@@ -71,16 +72,23 @@ def fit(password: str, username: str | None = None, email: str | None = None) ->
 
 
 def drop_second_factor(settings: Settings, username: str) -> None:
-    """Let somebody sign in with the password alone again. Raises UserNotFound, TwoFactorOff."""
+    """Let somebody sign in with the password alone again, and tell them so. Raises UserNotFound, TwoFactorOff."""
 
     async def drop(db: Database) -> None:
-        found = await db.row(two_factors.turn_off, username=username)
+        found = await db.row(two_factors.turn_off, username=username, language=told_in(settings))
         if found is None:
             raise UserNotFound(f"there is no user {username}")
         if not found["was_on"]:
             raise TwoFactorOff()
 
     run(settings, drop)
+
+
+def told_in(settings: Settings) -> str | None:
+    """The language in which somebody is told by mail of what an operator did; None where no mail is sent."""
+    from pamps.mail.languages import ENGLISH  # slow to import, like what it is needed beside
+
+    return ENGLISH if settings.mails else None
 
 
 def suspend(settings: Settings, username: str, reason: str) -> None:

@@ -24,7 +24,9 @@ class Mail(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    template: Literal["verification", "password_reset", "new_login", "password_changed", "email_changed"]
+    template: Literal[
+        "verification", "password_reset", "new_login", "password_changed", "email_changed", "two_factor_off"
+    ]
     language: Literal["en", "pt-BR"]
     user_id: int
     address: str

@@ -26,6 +26,7 @@ from pamps.errors import CodeRefused
 from pamps.models.two_factor import TwoFactorResponse, two_factors
 from pamps.models.user import users
 from pamps.queries.attempt import by_session, forgiven, taken_back
+from pamps.queries.mail import noticed
 from pamps.queries.sql import SEEN, SESSION, USERNAME, VIEWER, Column, instant, own, same, shaped, signed_in
 
 SECRET = bindparam("secret", type_=Text)
@@ -121,11 +122,11 @@ enable = Statement(
 )
 
 
-def forgiving(changed: CTE) -> Statement:
+def forgiving(changed: CTE, *besides: Column) -> Statement:
     """The statement of a change that a password and a code were guessed right for: it takes the guess back."""
     body = select(changed.c.user_id).scalar_subquery().label("body")
     return Statement(
-        own(select(body, select(forgiven(changed.c.user_id, by_session(SESSION))).scalar_subquery())),
+        own(select(body, select(forgiven(changed.c.user_id, by_session(SESSION))).scalar_subquery(), *besides)),
         missing=CodeRefused,
     )
 
@@ -145,11 +146,16 @@ disabled = (
     .returning(two_factors.c.user_id)
     .cte("disabled")
 )
-disable = forgiving(disabled)
+disable = forgiving(
+    disabled, select(noticed("two_factor_off", users)).where(users.c.id == disabled.c.user_id).scalar_subquery()
+)
 
 # For `pamps two-factor-off`: a row for a user, and whether there was anything to turn off.
-named = select(users.c.id).where(same(users.c.username, USERNAME)).cte("named")
+named = select(users.c.id, users.c.username, users.c.email).where(same(users.c.username, USERNAME)).cte("named")
 dropped = (
     delete(two_factors).where(two_factors.c.user_id == named.c.id).returning(two_factors.c.enabled_at).cte("dropped")
 )
-turn_off = Statement(select(named.c.id, exists().where(dropped.c.enabled_at.is_not(None)).label("was_on")))
+was_on = exists().where(dropped.c.enabled_at.is_not(None))
+turn_off = Statement(
+    select(named.c.id, was_on.label("was_on"), noticed("two_factor_off", named, case((was_on, named.c.email))))
+)

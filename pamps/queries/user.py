@@ -199,10 +199,16 @@ set_by_operator = (
     update(users)
     .where(same(users.c.username, USERNAME))
     .values(password_hash=bindparam("password_hash", type_=Text))
-    .returning(users.c.id)
+    .returning(users.c.id, users.c.username, users.c.email)
     .cte("set_by_operator")
 )
-set_password = Statement(select(func.end_sessions(set_by_operator.c.id, null()), forgiven(set_by_operator.c.id)))
+set_password = Statement(
+    select(
+        func.end_sessions(set_by_operator.c.id, null()),
+        forgiven(set_by_operator.c.id),
+        noticed("password_changed", set_by_operator),
+    )
+)
 
 # The one to follow: by id, or by username.
 WHOM = func.coalesce(ID, user_id_of(USERNAME))

@@ -7,6 +7,7 @@ from pamps import codes
 from pamps.auth import Owner
 from pamps.dependencies import Database, Passwords, Settings
 from pamps.errors import CodeRefused, TooManyAttempts, TwoFactorOff, TwoFactorOn
+from pamps.mail.languages import Language
 from pamps.models.two_factor import (
     BothFactors,
     FirstCode,
@@ -68,10 +69,13 @@ async def renew(body: BothFactors, viewer: Owner, db: Database, passwords: Passw
 
 
 @router.delete("/", status_code=204, response_model=None, responses=raises(*UNPROVEN, CodeRefused, TwoFactorOff))
-async def disable(body: BothFactors, viewer: Owner, db: Database, passwords: Passwords, settings: Settings) -> Response:
+async def disable(
+    body: BothFactors, viewer: Owner, db: Database, passwords: Passwords, settings: Settings, language: Language
+) -> Response:
     """Turn it off: signing in takes the password alone again."""
     me = await proven(body.password, viewer, db, passwords, settings)
-    await db.one(two_factors.disable, viewer, seen=me["password_hash"], **code_of(body, me)._asdict())
+    used = code_of(body, me)
+    await db.one(two_factors.disable, viewer, seen=me["password_hash"], language=language, **used._asdict())
     return Response(status_code=204)
 
 
