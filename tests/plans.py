@@ -41,17 +41,13 @@ class Planner:
             return cursor.fetchone()
 
     def touched(self, statement: Statement, params: Mapping[str, Any]) -> Touched:
-        """What a statement takes once it and all that it sets off have been planned, which reads indexes too."""
+        """What a statement takes once it and all that it sets off have been planned, which reads indexes too.
+
+        The lesser of two runs: one may be that which splits a full page of an index, or looks for a page with room.
+        """
         with self.prepared(statement, params) as (cursor, execute):
-            cursor.execute("SAVEPOINT unplanned")
-            cursor.execute(execute)
-            cursor.execute("ROLLBACK TO unplanned")
-            before = so_far(cursor)
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
-            explained = cursor.fetchone()
-            after = so_far(cursor)
-        assert explained
-        return taken(before, after, whole_tables(explained["QUERY PLAN"]))
+            once(cursor, execute)
+            return min((once(cursor, execute) for _ in range(2)), key=lambda touched: touched.buffers)
 
     @contextmanager
     def prepared(self, statement: Statement, params: Mapping[str, Any]) -> Iterator[tuple[RealDictCursor, str]]:
@@ -72,6 +68,18 @@ class Count(NamedTuple):
     is_table: bool
     scans: int
     buffers: int
+
+
+def once(cursor: RealDictCursor, execute: str) -> Touched:
+    """What running a statement takes; it is undone."""
+    cursor.execute("SAVEPOINT before")
+    before = so_far(cursor)
+    cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
+    explained = cursor.fetchone()
+    after = so_far(cursor)
+    cursor.execute("ROLLBACK TO before")
+    assert explained
+    return taken(before, after, whole_tables(explained["QUERY PLAN"]))
 
 
 def so_far(cursor: RealDictCursor) -> dict[str, Count]:
