@@ -87,7 +87,7 @@ class Application(FastAPI):
         app = Problems(app)
         if self.state.tallies:
             app = Limits(app, self.state.tallies)
-        app = Admission(app, server.max_in_flight)
+        app = Admission(app, server.max_in_flight, lambda: self.state.database.crowded)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)

@@ -76,6 +76,7 @@ def test_more_than_may_wait_for_a_connection_is_refused_at_once(
             until(lambda: len(pool.waiting) == 2)
             assert problem(api.get("/user/")) == (503, "overloaded")
             assert problem(api.as_(as_ada).post("/post/", json={"text": "too much"})) == (503, "overloaded")
+            assert problem(api.get("/docs")) == (503, "overloaded"), "it went past the door"
             ready: Future[Response] = threads.submit(api.get, "/readyz")
             until(lambda: len(pool.waiting) == 3)
         assert [one.result(PATIENCE).status_code for one in (*held, ready)] == [200] * 4
@@ -158,6 +159,6 @@ def test_whatever_becomes_of_a_request_its_place_is_free_again(ends: str) -> Non
         task.cancel() if ends == "cancelled" else None
         await asyncio.gather(task, return_exceptions=True)
 
-    admission = Admission(app, 1)
+    admission = Admission(app, 1, lambda: False)
     asyncio.run(ask(admission))
     assert admission.in_flight == 0

@@ -102,6 +102,11 @@ class Database(Runner):
                         raise errors.DatabaseUnavailable() from error
         return self.pool
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a statement more would find no connection, and no place in the line for one."""
+        return self.pool is not None and self.pool.full
+
     async def connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             asyncpg_uri(self.uri),

@@ -62,7 +62,7 @@ def problem(error: PampsError, invalid: list[Invalid] | None = None, headers: An
 
 def refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PampsError)
-    if error.status >= 500:
+    if error.status >= 500 and not isinstance(error, errors.Overloaded):  # the request's line says as much, for less
         log.warning("%s: %s", error.code, said(error.__cause__) if error.__cause__ else error.detail)
     return problem(error)
 
