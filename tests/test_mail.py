@@ -62,13 +62,14 @@ NUMBERS = count(1)
 
 
 @pytest.fixture
-def mailbox(empty: None, service: tuple[Mailbox, Api], engine: Engine) -> Mailbox:
+def mailbox(empty: None, service: tuple[Mailbox, Api], engine: Engine) -> Iterator[Mailbox]:
     mailbox, _ = service
     with engine.begin() as connection:  # the last mail of the test before is struck off a second time in a moment
         connection.execute(text("SELECT setval('pgqueuer_id_seq', :first)"), {"first": next(NUMBERS) * 1000})
     mailbox.taken.clear()
+    yield mailbox
     mailbox.replies.clear()
-    return mailbox
+    queue_is_done(engine)  # what is on its way would come to the next test
 
 
 @pytest.fixture
