@@ -88,8 +88,8 @@ def uvicorn(app: str, port: int, workers: int) -> list[str]:
 
 
 @contextmanager
-def pamps(uri: str, secret: str, folder: Path, workers: int, name: str = "pamps") -> Iterator[Server]:
-    """Pamps, as in production; under another name it answers each request by itself."""
+def pamps(uri: str, secret: str, folder: Path, workers: int, name: str = "pamps", **settings: str) -> Iterator[Server]:
+    """Pamps, as in production but for these settings; under another name it answers each request by itself."""
     port = free_port()
     env = environment(
         PAMPS_ENV="production",
@@ -97,6 +97,7 @@ def pamps(uri: str, secret: str, folder: Path, workers: int, name: str = "pamps"
         PAMPS_SECURITY__secret_key=secret,
         PAMPS_SERVER__coalesce="true" if name == "pamps" else "false",
         **{f"PAMPS_LIMITS__{kind}": HARDLY_A_LIMIT for kind in ("sign_up", "sign_in", "write", "read", "search")},
+        **settings,
     )
     command = [sys.executable, "-m", "pamps", "serve", "--port", str(port), "--workers", str(workers)]
     with running(name, command, env, folder, port, "/readyz") as server:
