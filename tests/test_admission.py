@@ -23,8 +23,11 @@ AT_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 
 
 def changed(settings: Settings, **changes: dict[str, Any]) -> Settings:
-    """With other settings of some sections, each request answered by itself."""
+    """With other settings of some sections, each request answered by itself, and however slow the tests are."""
     changes.setdefault("server", {}).setdefault("coalesce", False)
+    changes["db"] = {"lock_timeout": PATIENCE, "statement_timeout": PATIENCE, "wait_timeout": PATIENCE} | changes.get(
+        "db", {}
+    )
     sections = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
     return settings.model_copy(update=sections)
 
