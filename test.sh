@@ -2,7 +2,7 @@
 # Every check of the project, a line each; needs nothing but Python and a network to install packages from.
 #
 #   ./test.sh              everything that takes minutes (what CI runs)
-#   ./test.sh --slow       what takes longer, too
+#   ./test.sh --slow       with more examples, longer loads and fresh processes (CONTRIBUTING.md)
 #   ./test.sh -k like      only the tests, and of them those that pytest selects with these arguments
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -44,6 +44,6 @@ check "imports" lint-imports
 check "security" bandit -q -r pamps -c pyproject.toml
 check "migrations" pytest -q tests/test_migrations.py
 [ -t 1 ] && progress=/dev/tty # they take minutes
-check "tests" pytest -q -n 2 --ignore tests/test_migrations.py "${slow[@]}"
+check "tests" pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_migrations.py "${slow[@]}"
 cat "$names"
 exit "$failed"

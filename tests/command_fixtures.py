@@ -18,3 +18,9 @@ def pamps(empty: None, uri: str, tmp_path: Path) -> Commands:
 def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
     """On a database without any table."""
     return Commands(new_database(), tmp_path)
+
+
+@pytest.fixture
+def apart(migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    """On a migrated database of its own, to be spoilt."""
+    return Commands(migrated_database(), tmp_path)

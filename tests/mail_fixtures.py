@@ -4,14 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pamps import startup
 from tests.mailing import Place
 from tests.processes import short_folder
 
 
 @pytest.fixture
-def place(new_database: Callable[[], str]) -> Iterator[Place]:
-    uri = new_database()
-    startup.migrate(uri)
+def place(migrated_database: Callable[[], str]) -> Iterator[Place]:
     with short_folder() as folder:
-        yield Place(uri, folder)
+        yield Place(migrated_database(), folder)

@@ -9,22 +9,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 import httpx2
 import pytest
 
+from tests import forks
 from tests.checkout import ROOT
 from tests.factories import PASSWORD
 
 DEADLINE = 60.0  # seconds; for what takes a few at most
 FROM_SOURCE = (sys.executable, "-m", "pamps")
+HERE = {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
 STRONG_SECRET = "q8ZtVb2Lx0Rk6YwNd4Jh1MfGp7Cs3Ae5"  # 32 characters, fit for production
 
 Found = TypeVar("Found")
+Streams = tuple[IO[Any], IO[Any], IO[Any]]  # standard input, output and error
+Process = subprocess.Popen[bytes] | forks.Forked
 
 
 def until(what: Callable[[], Found], deadline: float = DEADLINE, every: float = 0.05) -> Found:
@@ -56,7 +61,7 @@ def environment(**settings: Any) -> dict[str, str]:
     """A bare environment with these settings: `db__uri="..."`. None of the settings around the tests leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     named = {f"PAMPS_{name}": str(value) for name, value in settings.items()}
-    return kept | {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"} | named
+    return kept | HERE | named
 
 
 def pamps(
@@ -67,22 +72,34 @@ def pamps(
     command: tuple[str, ...] = FROM_SOURCE,
 ) -> subprocess.CompletedProcess[str]:
     """A command, run to its end."""
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=cwd,
-        env=env or environment(),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    with TemporaryFile("w+") as told, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        told.write(stdin)
+        told.seek(0)
+        process = start([*command, *arguments], cwd, env or environment(), (told, out, err))
+        try:
+            code = process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+
+def start(command: list[str], cwd: Path, env: dict[str, str], streams: Streams, at_a_terminal: bool = False) -> Process:
+    """Start a command: forked, where it is `pamps` out of this source in an environment like that of the tests."""
+    like_ours = all(env.get(name) == value for name, value in HERE.items())
+    if forks.in_use and like_ours and tuple(command[: len(FROM_SOURCE)]) == FROM_SOURCE:
+        return forks.fork(command[len(FROM_SOURCE) :], cwd, env, streams, at_a_terminal)
+    stdin, stdout, stderr = streams
+    before = partial(forks.lead, stdin.fileno()) if at_a_terminal else None
+    return subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=before)
 
 
 class Server:
     """A running `pamps serve`: its process, its address, what it has said."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, patience: float = DEADLINE):
+    def __init__(self, process: Process, log: Path, patience: float = DEADLINE):
         self.process = process
         self.log = log
         self.patience = patience
@@ -174,10 +191,8 @@ def serving(
 def started(cwd: Path, env: dict[str, str], *command: str, patience: float = DEADLINE) -> Iterator[Server]:
     """A command that serves, just started; ended when this ends. What it says is in a file in `cwd`."""
     log = cwd / f"serve-{token_hex(4)}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
+    with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+        process = start([*command], cwd, env, (nothing, output, output))
     server = Server(process, log, patience)
     try:
         yield server

@@ -1,23 +1,20 @@
 """A command at a terminal: what it shows is read, and answers are typed."""
 
-import fcntl
 import os
 import pty
-import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
 
-from tests.processes import DEADLINE, FROM_SOURCE
+from tests.processes import DEADLINE, FROM_SOURCE, Process, start
 
 
 class Terminal:
     """A running command, the keyboard and the screen."""
 
-    def __init__(self, process: subprocess.Popen[bytes], fd: int):
+    def __init__(self, process: Process, fd: int):
         self.process = process
         self.fd = fd
         self.screen = ""
@@ -72,17 +69,10 @@ class Terminal:
 def terminal(*arguments: str, cwd: Path, env: dict[str, str]) -> Iterator[Terminal]:
     """`pamps` with a terminal of its own."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*FROM_SOURCE, *arguments],
-        cwd=cwd,
-        env=env | {"TERM": "xterm", "COLUMNS": "100"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
-    )
-    os.close(theirs)
+    with os.fdopen(theirs, "r+b", buffering=0) as screen:
+        streams = (screen, screen, screen)
+        there = env | {"TERM": "xterm", "COLUMNS": "100"}
+        process = start([*FROM_SOURCE, *arguments], cwd, there, streams, at_a_terminal=True)
     found = Terminal(process, ours)
     try:
         yield found

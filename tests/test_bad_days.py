@@ -80,9 +80,8 @@ def test_on_an_empty_database_every_route_says_that_the_schema_is_behind(
         assert (api.get("/readyz").status_code, api.get("/post/").json()) == (200, [])
 
 
-def test_a_database_of_another_version_is_not_ready(settings: Settings, new_database: Callable[[], str]) -> None:
-    uri = new_database()
-    startup.migrate(uri)
+def test_a_database_of_another_version_is_not_ready(settings: Settings, migrated_database: Callable[[], str]) -> None:
+    uri = migrated_database()
     engine = drivers.engine(uri)
     with elsewhere(settings, uri=uri) as api:
         assert api.get("/readyz").status_code == 200

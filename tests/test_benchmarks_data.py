@@ -8,7 +8,6 @@ from benchmarks import data
 from benchmarks.ground import Ground, prepare
 from benchmarks.layout import CELEBRITIES, Layout
 from benchmarks.network import COUNTERS
-from pamps import startup
 from pamps.config import Settings
 from tests.network import LAYOUT, fingerprint, rows, value
 
@@ -80,9 +79,8 @@ def test_counters_are_right(ground: Ground, table: str, counter: str, recount: s
     assert rows(ground.uri, f"SELECT id FROM {table} AS counted WHERE {counter} <> ({recount})") == []
 
 
-def test_a_wrong_counter_is_found(new_database: Callable[[], str]) -> None:
-    uri = new_database()
-    startup.migrate(uri)
+def test_a_wrong_counter_is_found(migrated_database: Callable[[], str]) -> None:
+    uri = migrated_database()
     data.make(uri, LAYOUT, "none")
     assert data.wrong_counters(uri, LAYOUT) == []
     with data.connected(uri) as cursor:
@@ -98,9 +96,8 @@ def test_keys_indexes_and_triggers_are_as_the_migrations_made_them(ground: Groun
         assert rows(ground.uri, query) == rows(uri, query) != []
 
 
-def test_a_seed_makes_the_same_data_again(ground: Ground, new_database: Callable[[], str]) -> None:
-    again = new_database()
-    startup.migrate(again)
+def test_a_seed_makes_the_same_data_again(ground: Ground, migrated_database: Callable[[], str]) -> None:
+    again = migrated_database()
     data.make(again, LAYOUT, value(ground, 'SELECT password_hash FROM "user" LIMIT 1'))
     assert fingerprint(again) == fingerprint(ground.uri)
     data.make(again, Layout(0.001, seed=2), "none")

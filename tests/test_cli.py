@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from pamps import __version__, config, schema, startup
+from pamps import __version__, config, schema
 from pamps.app import create_app
 from pamps.loading import load_settings
 from tests.commands import Commands
@@ -111,14 +111,13 @@ def test_the_schema_is_made_by_the_first_command_where_that_is_allowed(anew: Com
     assert anew("user-list", "--json", **PRODUCTION) == ""
 
 
-def test_the_schema_of_a_newer_version_is_left_alone(anew: Commands) -> None:
-    startup.migrate(anew.uri)
-    anew.sql("UPDATE alembic_version SET version_num = 'later'")
+def test_the_schema_of_a_newer_version_is_left_alone(apart: Commands) -> None:
+    apart.sql("UPDATE alembic_version SET version_num = 'later'")
     for command in ("user-list", "migrate"):
-        assert anew.refused(command) == (
+        assert apart.refused(command) == (
             "the database's schema is later, of a Pamps that is newer than this one: install that"
         )
-    assert revision(anew) == [("later",)]
+    assert revision(apart) == [("later",)]
 
 
 def test_a_database_with_other_tables_is_left_as_it_is(anew: Commands) -> None:
@@ -128,12 +127,11 @@ def test_a_database_with_other_tables_is_left_as_it_is(anew: Commands) -> None:
     assert anew.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [("user",)]
 
 
-def test_what_nobody_expected_is_one_line_too_unless_asked_for_more(anew: Commands) -> None:
-    startup.migrate(anew.uri)
-    anew.sql("CREATE OR REPLACE FUNCTION fold(value text) RETURNS text LANGUAGE sql RETURN repeat(value, 1 / 0)")
-    said = anew.refused("user-list", "--filter", "a")
+def test_what_nobody_expected_is_one_line_too_unless_asked_for_more(apart: Commands) -> None:
+    apart.sql("CREATE OR REPLACE FUNCTION fold(value text) RETURNS text LANGUAGE sql RETURN repeat(value, 1 / 0)")
+    said = apart.refused("user-list", "--filter", "a")
     assert said == "unexpected: DivisionByZeroError: division by zero (pamps --traceback ... shows where)"
-    done = anew.run("--traceback", "user-list", "--filter", "a")
+    done = apart.run("--traceback", "user-list", "--filter", "a")
     assert done.returncode == 1
     assert "Traceback (most recent call last)" in done.stderr
 
@@ -189,33 +187,31 @@ def test_migrate_knows_its_revisions(pamps: Commands) -> None:
     assert schema.head() in said
 
 
-def test_reset_db_asks_first(anew: Commands) -> None:
-    startup.migrate(anew.uri)
-    anew.add_users(1)
-    name = anew.database
-    assert anew.refused("reset-db") == "there is no terminal to ask on: say --force if you mean it"
+def test_reset_db_asks_first(apart: Commands) -> None:
+    apart.add_users(1)
+    name = apart.database
+    assert apart.refused("reset-db") == "there is no terminal to ask on: say --force if you mean it"
     for answer, code, left in (("\n", 1, [(1,)]), ("\x03", 130, [(1,)]), ("y\n", 0, [])):
-        with terminal("reset-db", cwd=anew.folder, env=anew.environment()) as there:
+        with terminal("reset-db", cwd=apart.folder, env=apart.environment()) as there:
             there.shows(f"Delete everything in the database {name}? [y/N] ")
             assert there.end_with(answer) == code
         assert "Traceback" not in there.screen
-        assert anew.sql('SELECT id FROM "user"') == left
-    assert revision(anew) == [(schema.head(),)]
+        assert apart.sql('SELECT id FROM "user"') == left
+    assert revision(apart) == [(schema.head(),)]
 
 
-def test_reset_db_in_production_wants_to_be_told_the_name(anew: Commands) -> None:
-    startup.migrate(anew.uri)
-    anew.add_users(1)
-    name = anew.database
-    assert anew.refused("reset-db", "--force", **PRODUCTION) == (
+def test_reset_db_in_production_wants_to_be_told_the_name(apart: Commands) -> None:
+    apart.add_users(1)
+    name = apart.database
+    assert apart.refused("reset-db", "--force", **PRODUCTION) == (
         "this is production: say --database NAME to empty the database of that name"
     )
-    assert anew.refused("reset-db", "--force", "--database", "other") == (
+    assert apart.refused("reset-db", "--force", "--database", "other") == (
         f"the database is named {name}, not other; nothing was changed"
     )
-    assert anew.sql('SELECT id FROM "user"') == [(1,)]
-    assert anew("reset-db", "--force", "--database", name, **PRODUCTION) == f"The database {name} is empty.\n"
-    assert anew.sql('SELECT id FROM "user"') == []
+    assert apart.sql('SELECT id FROM "user"') == [(1,)]
+    assert apart("reset-db", "--force", "--database", name, **PRODUCTION) == f"The database {name} is empty.\n"
+    assert apart.sql('SELECT id FROM "user"') == []
 
 
 def test_openapi_prints_the_document_and_needs_no_database(pamps: Commands, tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ def test_adduser_makes_an_admin_when_told(pamps: Commands) -> None:
 
 def test_an_admin_is_one_from_the_first(pamps: Commands) -> None:
     """The row is the first of its table and was never updated: there was no moment when they were a plain user."""
+    pamps.sql('TRUNCATE "user" CASCADE')
     pamps("adduser", "--admin", "ada@example.com", "ada", "--password-stdin", stdin=PASSWORD)
     assert pamps.sql('SELECT role, ctid::text FROM "user"') == [("admin", "(0,1)")]
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.conftest import TABLES
+from tests.conftest import empty_tables
 
 RECOUNT = """
     SELECT 'user', id, ARRAY[post_count, follower_count, following_count], ARRAY[
@@ -73,7 +73,7 @@ steps = st.tuples(st.sampled_from(STEPS), st.integers(1, 8), st.integers(1, 8), 
 
 def begin(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE"))
+        empty_tables(connection)
         connection.execute(text(BEGIN))
 
 

@@ -23,18 +23,22 @@ WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND d
 AFTER_THE_DATABASE = ["server", "schema", "counters", "clock", "mail"]
 
 
-@pytest.fixture
-def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    """On a database without any table, which loses nothing in a crash."""
-    commands = Commands(new_database(), tmp_path)
+def on(uri: str, folder: Path) -> Commands:
+    """On a database, which loses nothing in a crash."""
+    commands = Commands(uri, folder)
     commands.sql(f"ALTER DATABASE {commands.database} RESET synchronous_commit")
     return commands
 
 
 @pytest.fixture
-def pamps(anew: Commands) -> Commands:
-    startup.migrate(anew.uri)
-    return anew
+def anew(new_database: Callable[[], str], tmp_path: Path) -> Commands:
+    """On a database without any table."""
+    return on(new_database(), tmp_path)
+
+
+@pytest.fixture
+def pamps(migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    return on(migrated_database(), tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
-from pamps import errors, startup
+from pamps import errors
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import drivers
@@ -53,6 +53,7 @@ class Scene(NamedTuple):
     settings: Settings
     engine: Engine
     new_database: Callable[[], str]
+    migrated_database: Callable[[], str]
 
     def elsewhere(self, **changes: Any) -> TestClient:
         """The service with another setting of the database."""
@@ -68,7 +69,14 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture
-def scene(api: Api, world: World, settings: Settings, engine: Engine, new_database: Callable[[], str]) -> Scene:
+def scene(
+    api: Api,
+    world: World,
+    settings: Settings,
+    engine: Engine,
+    new_database: Callable[[], str],
+    migrated_database: Callable[[], str],
+) -> Scene:
     ada, bob = world.user("ada"), world.user("bob", email_verified_at=datetime.now(UTC))
     world.post(by=bob)
     world.link(ada, VERIFICATION, spaced_until=datetime.now(UTC) + timedelta(days=1))
@@ -80,7 +88,7 @@ def scene(api: Api, world: World, settings: Settings, engine: Engine, new_databa
     world.personal_tokens(zoe, 100)
     world.user("eve", suspended_at=datetime.now(UTC), suspended_reason="Spam.")
     admin = api.as_(world.sign_in(world.user("root", role="admin"))[0])
-    return Scene(api, signed_in, reader, *others, admin, settings, engine, new_database)
+    return Scene(api, signed_in, reader, *others, admin, settings, engine, new_database, migrated_database)
 
 
 def with_key(who: Signed, key: str, post: int = 1) -> Response:
@@ -105,8 +113,7 @@ def behind(scene: Scene) -> Response:
 
 def a_mistake_of_ours(scene: Scene) -> Response:
     """A rule in the database that the service has no word for."""
-    uri = scene.new_database()
-    startup.migrate(uri)
+    uri = scene.migrated_database()
     engine = drivers.engine(uri)
     with engine.begin() as connection:
         connection.execute(text("""ALTER TABLE "user" ADD CONSTRAINT secret_rule CHECK (username <> 'new')"""))

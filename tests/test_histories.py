@@ -7,10 +7,10 @@ import hypothesis
 from httpx2 import Response
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from tests.api import Api, Signed, problem
-from tests.conftest import TABLES
+from tests.conftest import empty_tables
 from tests.factories import PASSWORD
 from tests.model import Body, Model, Person, Post, Refused
 from tests.reader import Reader
@@ -40,7 +40,7 @@ class History(RuleBasedStateMachine):
         self.agreed = True
         self.last_reader = (False, 3)
         with engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE"))
+            empty_tables(connection)
 
     def who(self, one: int) -> int:
         people = list(self.model.people)

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 from pamps import schema
 from tests.commands import Commands
 
-PLAIN = "LOCALE_PROVIDER libc LOCALE 'C'"
+PLAIN = "TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -12,7 +12,6 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import create_engine
 
-from pamps import startup
 from pamps.logs import said, traced, without_private
 from tests.commands import Commands
 from tests.factories import PASSWORD
@@ -38,9 +37,8 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def pamps(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    commands = Commands(new_database(), tmp_path)
-    startup.migrate(commands.uri)
+def pamps(migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    commands = Commands(migrated_database(), tmp_path)
     # A mistake of ours: rules that have no name in meanings.py, and an error whose DETAIL has the whole row in it.
     commands.sql("ALTER TABLE \"user\" ADD CONSTRAINT unforeseen CHECK (username <> 'unlucky')")
     commands.sql("CREATE UNIQUE INDEX unforeseen_too ON post (text)")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from pamps import startup
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db import drivers
@@ -36,10 +35,8 @@ def mailing(settings: Settings, port: int, **changes: Any) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def engine(new_database: Callable[[], str]) -> Iterator[Engine]:
-    uri = new_database()
-    startup.migrate(uri)
-    engine = drivers.engine(uri)
+def engine(migrated_database: Callable[[], str]) -> Iterator[Engine]:
+    engine = drivers.engine(migrated_database())
     yield engine
     engine.dispose()
 

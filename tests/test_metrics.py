@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pamps import startup
 from pamps.app import create_app
 from pamps.config import Settings
 from tests.api import Api, problem
@@ -25,10 +24,8 @@ Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture
-def pamps(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    commands = Commands(new_database(), tmp_path)
-    startup.migrate(commands.uri)
-    return commands
+def pamps(migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    return Commands(migrated_database(), tmp_path)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pamps import startup
 from pamps.config import Settings
 from pamps.db.database import PLANNING, Database
 from pamps.db.statement import Statement
@@ -303,17 +302,16 @@ def statement_of(name: str) -> Statement:
 
 
 @pytest.fixture(scope="module")
-def small(new_database: Callable[[], str]) -> Iterator[Planner]:
-    yield from planner_among(new_database(), SMALL)
+def small(migrated_database: Callable[[], str]) -> Iterator[Planner]:
+    yield from planner_among(migrated_database(), SMALL)
 
 
 @pytest.fixture(scope="module")
-def large(new_database: Callable[[], str]) -> Iterator[Planner]:
-    yield from planner_among(new_database(), LARGE)
+def large(migrated_database: Callable[[], str]) -> Iterator[Planner]:
+    yield from planner_among(migrated_database(), LARGE)
 
 
 def planner_among(uri: str, size: int) -> Iterator[Planner]:
-    startup.migrate(uri)
     crowd.gather(uri, size)
     with planner(uri) as found:
         yield found

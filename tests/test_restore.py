@@ -35,11 +35,12 @@ def anew(original: Commands, new_database: Callable[[], str], tmp_path: Path) ->
 
 
 @pytest.fixture
-def used(anew: Commands) -> Commands:
-    """The same with somebody in it."""
-    startup.migrate(anew.uri)
-    anew.add_users(3)
-    return anew
+def used(original: Commands, migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    """The same with tables, and with somebody in them."""
+    shutil.copy(original.folder / "a.dump", tmp_path)
+    commands = Commands(migrated_database(), tmp_path)
+    commands.add_users(3)
+    return commands
 
 
 @pytest.fixture

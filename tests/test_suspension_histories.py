@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.api import Api
-from tests.conftest import TABLES
+from tests.conftest import empty_tables
 from tests.test_counters import recount
 
 NAMES = ("ada", "bob", "eve", "zoe")
@@ -59,7 +59,7 @@ def test_of_the_suspended_nothing_is_seen_until_they_are_let_back(
     running: Api, engine: Engine, history: list[tuple[str, int, int]]
 ) -> None:
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE"))
+        empty_tables(connection)
         connection.execute(text(BEGIN), {"names": list(NAMES)})
     for step, who, post in history:
         with engine.begin() as connection:

@@ -12,7 +12,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from pamps import startup
 from tests.api import Api
 from tests.commands import Commands
 from tests.processes import serving, until
@@ -80,10 +79,8 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def pamps(new_database: Callable[[], str], tmp_path: Path) -> Commands:
-    commands = Commands(new_database(), tmp_path)
-    startup.migrate(commands.uri)
-    return commands
+def pamps(migrated_database: Callable[[], str], tmp_path: Path) -> Commands:
+    return Commands(migrated_database(), tmp_path)
 
 
 def attributes(span: Any) -> dict[str, Any]:

@@ -1,0 +1,174 @@
+"""`pamps` in a process of its own that needn't import anything: forked from one that has done so.
+
+A fresh Python takes more than a second of the CPU for its imports, and the tests start hundreds. What is forked is a
+process like any other, with a pid, a folder, an environment, standard streams, signals and an end of its own; it runs
+what `python -m pamps` runs.
+"""
+
+import atexit
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from tests.checkout import ROOT
+
+# What takes long. Not pamps.commands: they look at the terminal, and at what is set, when they are imported.
+IMPORTED = ("alembic.command", "pamps.app", "pamps.startup", "rich.progress", "typer", "uvicorn.supervisors")
+
+in_use = True  # not with --slow, by which each is a fresh Python
+
+
+class Forked:
+    """A running process, to be handled like a subprocess.Popen; for any number of threads."""
+
+    def __init__(self, pid: int, told: int):
+        self.pid = pid
+        self.told = told  # the descriptor on which its exit code comes
+        self.lock = threading.Lock()
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        with self.lock:
+            if self.returncode is None:
+                poll = select.poll()
+                poll.register(self.told, select.POLLIN)
+                if not poll.poll(None if timeout is None else timeout * 1000):
+                    raise subprocess.TimeoutExpired("pamps", timeout or 0)
+                self.returncode = number_from(self.told)
+                os.close(self.told)
+            return self.returncode
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def fork(
+    arguments: list[str], cwd: Path, env: dict[str, str], streams: tuple[IO[Any], IO[Any], IO[Any]], at_a_terminal: bool
+) -> Forked:
+    """Start `pamps` with these arguments and standard streams, which may be a terminal for it to have."""
+    told, telling = os.pipe()
+    try:
+        asked = {"arguments": arguments, "cwd": str(cwd), "env": env, "at_a_terminal": at_a_terminal}
+        message = json.dumps(asked).encode()
+        socket.send_fds(nursery(), [message], [*(stream.fileno() for stream in streams), telling])
+    finally:
+        os.close(telling)
+    return Forked(number_from(told), told)
+
+
+def number_from(told: int) -> int:
+    line = b""
+    while not line.endswith(b"\n"):
+        more = os.read(told, 1)
+        assert more, "the process that others are forked from is gone"
+        line += more
+    return int(line)
+
+
+@cache
+def nursery() -> socket.socket:
+    """The process that has imported everything, by the socket on which it is asked; it ends with ours."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        command = [sys.executable, "-m", "tests.forks", str(its.fileno())]
+        process = subprocess.Popen(command, cwd=ROOT, env=bare(), stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def bare() -> dict[str, str]:
+    """An environment in which nothing is set that a command could find."""
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+def lead(terminal: int) -> None:
+    """Have a terminal to oneself, so that its Ctrl-C is a signal."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+def serve(requests: socket.socket) -> None:
+    """Fork a process for each request, until nobody is left to ask."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    assert threading.active_count() == 1, "a process with threads can't be forked"
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is for those who ask
+    while True:
+        message, files, _, _ = socket.recv_fds(requests, 100_000, 4)
+        if not message:
+            return
+        if os.fork() == 0:
+            requests.close()
+            *streams, telling = files
+            if (pid := os.fork()) == 0:
+                os.close(telling)
+                become(streams, **json.loads(message))
+            for file in (0, 1, 2, *streams):
+                os.close(file)
+            tell(telling, pid)
+            tell(telling, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            os._exit(0)
+        for file in files:
+            os.close(file)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def tell(telling: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # nobody wants to know
+        os.write(telling, b"%d\n" % number)
+
+
+def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, str], at_a_terminal: bool) -> NoReturn:
+    """Be what `python -m pamps` is."""
+    if at_a_terminal:
+        lead(streams[0])
+    for number, file in enumerate(streams):
+        os.dup2(file, number)
+    for file in set(streams):
+        os.close(file)
+    sys.stdin, sys.stdout = os.fdopen(0, errors="surrogateescape"), os.fdopen(1, "w", errors="surrogateescape")
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path[0], sys.argv = cwd, ["pamps", *arguments]
+    runpy.run_module("pamps", run_name="__main__", alter_sys=True)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        serve(requests)
