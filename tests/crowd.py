@@ -151,3 +151,14 @@ def gather(uri: str, size: int) -> None:
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         cursor.execute("VACUUM (ANALYZE)")
+
+
+def suspend(uri: str, count: int) -> None:
+    """Suspend so many of a crowd of size 1, the newest. What they wrote stays as it is."""
+    with connected(uri) as cursor:
+        cursor.execute("SET synchronous_commit = on")
+        cursor.execute('ALTER TABLE "user" DISABLE TRIGGER USER')
+        suspended = """UPDATE "user" SET suspended_at = now(), suspended_reason = 'Spam.' WHERE id > %s"""
+        cursor.execute(suspended, (USERS - count,))
+        cursor.execute('ALTER TABLE "user" ENABLE TRIGGER USER')
+        cursor.execute("VACUUM (FULL, ANALYZE)")

@@ -21,6 +21,7 @@ from tests.plans import Planner, planner
 from tests.statements import STATEMENTS
 
 SMALL, LARGE = 1, 4
+SUSPENDED = 500
 
 
 class Case(NamedTuple):
@@ -371,6 +372,44 @@ def test_a_search_reads_no_more_than_what_matches(large: Planner, beginning: str
     params = {**by(FAN), **PAGE, "q": beginning}
     touched = large.touched(STATEMENTS["user.search"], params)
     assert touched.buffers <= 10 + matches + 8 * min(matches, 20)
+
+
+@pytest.fixture(scope="module")
+def half_suspended(migrated_database: Callable[[], str]) -> Iterator[Planner]:
+    """A small crowd, of which the newest half is suspended."""
+    uri = migrated_database()
+    crowd.gather(uri, SMALL)
+    crowd.suspend(uri, SUSPENDED)
+    with planner(uri) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", ["user.everyone", "user.search", "user.followers", "like.liked_by"])
+def test_a_list_of_people_reads_past_the_suspended_a_row_each(
+    small: Planner, half_suspended: Planner, name: str
+) -> None:
+    """Its pages are whole, and hold everybody else once: however many in a row are not shown."""
+    statement, params = statement_of(name), CASES[name].params
+    if "q" in params:
+        params = {**params, "q": "user"}
+    parameters = dated_page if "cursor_date" in params else page
+    sizes: list[int] = []
+    found: list[int] = []
+    cursor = None
+    while not sizes or cursor:
+        row = half_suspended.row(statement, {**params, **asyncio.run(parameters(100, cursor))})
+        assert row
+        sizes.append(len(row["body"]))
+        found += [one["id"] for one in row["body"]]
+        cursor = row["next"]
+    assert set(sizes[:-1]) == {100}
+    everybody = small.row(statement, {**params, "limit": 2 * crowd.USERS})
+    assert everybody
+    shown = [one["id"] for one in everybody["body"] if one["id"] <= crowd.USERS - SUSPENDED]
+    assert found == shown
+    assert len(shown) > 400
+    usual, most = (planner.touched(statement, params).buffers for planner in (small, half_suspended))
+    assert most <= usual + SUSPENDED
 
 
 @every_list
