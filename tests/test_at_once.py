@@ -147,7 +147,7 @@ def test_no_sign_in_by_the_old_password_outlives_an_operators_change_of_it(
     world.user("ada")
     database, portal = api.application.state.database, api.portal
     assert portal is not None
-    set_password = partial(database.row, users.set_password, username="ada", password_hash="another")
+    set_password = partial(database.row, users.set_password, username="ada", password_hash="another", language=None)
     with locked(engine, NO_USE_OF_USER_1) as lock:
         stranger = lock.hold(api.post, "/token", data={"username": "ada", "password": PASSWORD})
         changed = lock.hold(portal.call, set_password)
