@@ -11,20 +11,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import measure
+from benchmarks import command, measure
 from benchmarks.cases import CASES
 from benchmarks.chart import chart
+from benchmarks.command import DIRECTORY
 from benchmarks.ground import prepare, security_settings
 from benchmarks.layout import SCALE_MIN, Layout
-from benchmarks.load import LoadError, find_wrk
+from benchmarks.load import find_wrk
 from benchmarks.report import report, show
 from benchmarks.servers import postgres
 from pamps import embedded
-from pamps.errors import PampsError
 
 HERE = Path(__file__).parent
 # Under root, the account that the embedded PostgreSQL has must come through: a home directory won't do.
-DIRECTORY = Path(f"/var/tmp/pamps-benchmark-{os.getuid()}")
 
 Names = Annotated[str, typer.Option(help="Their names, with commas between; all, unless you say.")]
 
@@ -83,16 +82,5 @@ def write(told: dict[str, object], results: Path) -> None:
     results.with_suffix(".svg").write_text(chart(told))
 
 
-def main() -> None:
-    """Run, and say what is wrong in one line."""
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(run)
-    try:
-        command()
-    except (LoadError, PampsError, RuntimeError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]{error}[/red]", highlight=False)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    command.run(run)

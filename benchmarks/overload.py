@@ -15,18 +15,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import load, servers
-from benchmarks.__main__ import DIRECTORY
+from benchmarks import command, load, servers
 from benchmarks.arrivals import Outcome, crowd, raw
 from benchmarks.case import Case, Request
 from benchmarks.cases import CASES
+from benchmarks.command import DIRECTORY
 from benchmarks.ground import Ground, prepare, security_settings
 from benchmarks.layout import SCALE_MIN, Layout
 from benchmarks.load import LoadError, find_wrk
 from benchmarks.measure import WARM_UP, WORKERS
 from benchmarks.report import shown_ratio, spread
 from pamps.connections import open_all_files
-from pamps.errors import PampsError
 
 SMOKE_RATE = 25.0
 # What clients may ask for: what is read, and no two at the same time are answered together (server.coalesce is off).
@@ -180,16 +179,5 @@ def ready(case: Case, scale: float, directory: Path, smoke: bool, console: Conso
         yield found
 
 
-def main() -> None:
-    """Run, and say what is wrong in one line."""
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(overload)
-    try:
-        command()
-    except (LoadError, PampsError, RuntimeError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]{error}[/red]", highlight=False)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    command.run(overload)

@@ -19,12 +19,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import processes, servers
-from benchmarks.__main__ import DIRECTORY
+from benchmarks import command, processes, servers
 from benchmarks.clients import Client, Outcomes, register
+from benchmarks.command import DIRECTORY
 from benchmarks.data import connected
 from pamps import startup
-from pamps.errors import PampsError
 
 CLIENTS, WORKERS = 16, 2
 WARM_UP = 0.25  # of the time: caches fill, the pools grow to what is needed
@@ -159,16 +158,5 @@ def soak(
         raise RuntimeError("something grows")
 
 
-def main() -> None:
-    """Run, and say what is wrong in one line."""
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(soak)
-    try:
-        command()
-    except (PampsError, RuntimeError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]{error}[/red]", highlight=False)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    command.run(soak)

@@ -86,6 +86,19 @@ def pamps(
         return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
+def benchmark(program: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A program of the benchmarks, run to its end."""
+    return subprocess.run(
+        [ROOT / "benchmarks" / program, *arguments],
+        cwd=cwd,
+        env=environment() | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
 def start(command: list[str], cwd: Path, env: dict[str, str], streams: Streams, at_a_terminal: bool = False) -> Process:
     """Start a command: forked, where it is `pamps` out of this source in an environment like that of the tests."""
     like_ours = all(env.get(name) == value for name, value in HERE.items())

@@ -1,8 +1,6 @@
 """The benchmark is alive: its data are as they should be, every case is answered, alike by all. No time is asserted."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +21,8 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.queries import post as posts
 from tests.api import Api
-from tests.checkout import ROOT
 from tests.network import LAYOUT, fingerprint, rows
-from tests.processes import environment, short_folder
+from tests.processes import benchmark, short_folder
 
 READS = [case for case in CASES if case.in_textbook and not case.writes]
 
@@ -175,15 +172,7 @@ def test_pgbench_is_given_pamps_own_statement(ground: Ground, pamps: Api) -> Non
 def test_a_run_measures_everybody_and_writes_it_down() -> None:
     with short_folder() as folder:
         wanted = ("--smoke", "--scale", "0.001", "--rounds", "2", "--only", "publish")
-        done = subprocess.run(
-            [ROOT / "benchmarks" / "run", *wanted, "--directory", folder / "data", "--results", folder / "found.json"],
-            cwd=folder,
-            env=environment() | {"PYTHON": sys.executable},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        done = benchmark("run", *wanted, "--directory", folder / "data", "--results", folder / "found.json", cwd=folder)
         assert done.returncode == 0, done.stderr
         found = json.loads((folder / "found.json").read_text())
         assert ElementTree.parse(folder / "found.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"

@@ -1,7 +1,5 @@
 """The overload of the benchmark folder: who comes, is refused or gives up is counted as that, and it runs."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,8 +11,7 @@ from benchmarks.arrivals import crowd, raw
 from benchmarks.case import Request
 from benchmarks.load import LoadError
 from benchmarks.overload import HEADINGS, figures, share_ms
-from tests.checkout import ROOT
-from tests.processes import environment, short_folder
+from tests.processes import benchmark, short_folder
 
 RATE, PATIENCE, SECONDS = 100.0, 5.0, 0.3
 
@@ -104,15 +101,7 @@ def test_99_of_100_wait_no_longer() -> None:
 
 def test_an_overload_runs_with_bounds_and_without() -> None:
     with short_folder() as folder:
-        done = subprocess.run(
-            [ROOT / "benchmarks" / "overload", "--smoke", "--scale", "0.001", "--rounds", "1", "--directory", folder],
-            cwd=folder,
-            env=environment() | {"PYTHON": sys.executable},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        done = benchmark("overload", "--smoke", "--scale", "0.001", "--rounds", "1", "--directory", folder, cwd=folder)
     assert done.returncode == 0, done.stderr
     shown = " ".join(done.stdout.split())
     for word in (*HEADINGS, "bounds", "no bounds", "served, with bounds to without"):

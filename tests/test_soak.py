@@ -1,7 +1,5 @@
 """The soak of the benchmark folder: that it tells what grows from what does not, and that it runs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,7 @@ from rich.console import Console
 from benchmarks import soak
 from benchmarks.clients import WEIGHTS
 from benchmarks.soak import Line, Soak, line, told
-from tests.checkout import ROOT
-from tests.processes import environment, short_folder
+from tests.processes import benchmark, short_folder
 
 MEMORY = "memory, MB"
 
@@ -47,15 +44,7 @@ def test_warming_up_does_not_count(tmp_path: Path) -> None:
 
 def test_a_soak_runs_everything_and_looks_at_every_process() -> None:
     with short_folder() as folder:
-        done = subprocess.run(
-            [ROOT / "benchmarks" / "soak", "--minutes", "0.1", "--directory", folder],
-            cwd=folder,
-            env=environment() | {"PYTHON": sys.executable},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        done = benchmark("soak", "--minutes", "0.1", "--directory", folder, cwd=folder)
         assert list(folder.iterdir()) == [], "it leaves something behind"
     # In so short a time anything may seem to grow.
     assert (done.returncode, done.stderr) in ((0, ""), (1, "something grows\n"))
