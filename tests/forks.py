@@ -6,7 +6,6 @@ what `python -m pamps` runs.
 """
 
 import atexit
-import fcntl
 import gc
 import importlib
 import json
@@ -17,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import termios
 import threading
 from contextlib import suppress
 from functools import cache
@@ -66,13 +64,11 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(
-    arguments: list[str], cwd: Path, env: dict[str, str], streams: tuple[IO[Any], IO[Any], IO[Any]], at_a_terminal: bool
-) -> Forked:
-    """Start `pamps` with these arguments and standard streams, which may be a terminal for it to have."""
+def fork(arguments: list[str], cwd: Path, env: dict[str, str], streams: tuple[IO[Any], IO[Any], IO[Any]]) -> Forked:
+    """Start `pamps` with these arguments and standard streams."""
     told, telling = os.pipe()
     try:
-        asked = {"arguments": arguments, "cwd": str(cwd), "env": env, "at_a_terminal": at_a_terminal}
+        asked = {"arguments": arguments, "cwd": str(cwd), "env": env}
         message = json.dumps(asked).encode()
         socket.send_fds(nursery(), [message], [*(stream.fileno() for stream in streams), telling])
     finally:
@@ -110,12 +106,6 @@ def bare() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
 
-def lead(terminal: int) -> None:
-    """Have a terminal to oneself, so that its Ctrl-C is a signal."""
-    os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-
-
 def serve(requests: socket.socket) -> None:
     """Fork a process for each request, until nobody is left to ask."""
     for name in IMPORTED:
@@ -150,10 +140,8 @@ def tell(telling: int, number: int) -> None:
         os.write(telling, b"%d\n" % number)
 
 
-def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, str], at_a_terminal: bool) -> NoReturn:
+def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
     """Be what `python -m pamps` is."""
-    if at_a_terminal:
-        lead(streams[0])
     for number, file in enumerate(streams):
         os.dup2(file, number)
     for file in set(streams):
