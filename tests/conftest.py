@@ -55,8 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job of a script; the commands would inherit it
+    # What a job of a script, or nohup, leaves ignored the commands would inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "normal")
     forks.in_use = not config.getoption("--slow")
     if FOLDER not in os.environ:  # else this is one of several test processes, and the first has made it

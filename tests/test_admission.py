@@ -23,8 +23,12 @@ AT_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 
 
 def changed(settings: Settings, **changes: dict[str, Any]) -> Settings:
-    """With other settings of some sections, each request answered by itself, and however slow the tests are."""
+    """With other settings of some sections, each request answered by itself, and however slow the tests are.
+
+    The limits' counts are not exchanged: else that statement may have the place in the line which a test is about.
+    """
     changes.setdefault("server", {}).setdefault("coalesce", False)
+    changes["limits"] = {"shared": False}
     changes["db"] = {"lock_timeout": PATIENCE, "statement_timeout": PATIENCE, "wait_timeout": PATIENCE} | changes.get(
         "db", {}
     )
