@@ -14,7 +14,7 @@ from pamps.config import Settings
 from pamps.db import drivers
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World, recovery_code
-from tests.guessing import EARLY, WRONG, wrong
+from tests.guessing import EARLY, FAR, HOME, WRONG, at, sign_in, wrong
 from tests.mailbox import Mailbox, html, plain
 from tests.processes import until
 from tests.tables import unchanged
@@ -133,6 +133,17 @@ def test_a_reset_lets_in_whom_wrong_guesses_hold_up(api: Api, mailbox: Mailbox, 
     assert api.post("/password_reset/confirm", json={**reset, "new_password": NEW}).status_code == 204
     for login in ("ada", "ada@example.com"):
         assert api.post("/token", data={"username": login, "password": NEW}).status_code == 200
+
+
+def test_a_reset_lets_in_its_owner_though_somebody_goes_on_guessing(api: Api, mailbox: Mailbox, world: World) -> None:
+    world.user("ada")
+    owner, guesser = at(api, HOME), at(api, FAR)
+    assert owner.post("/password_reset", json={"email": "ada@example.com"}).status_code == 202
+    reset = {"token": token_in(mailbox.wait()[0]), "new_password": NEW}
+    assert owner.post("/password_reset/confirm", json=reset).status_code == 204
+    assert [wrong(guesser) for _ in range(6)] == [*[WRONG] * 5, EARLY]
+    assert problem(sign_in(at(api, "198.51.100.1"), "ada", NEW)) == EARLY
+    assert sign_in(owner, "ada", NEW).status_code == 200
 
 
 def test_asking_for_a_reset_does_not_tell_whether_there_is_such_an_email(

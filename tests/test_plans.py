@@ -103,7 +103,7 @@ CASES = {
     ),
     "mail.password_reset": Case({"token_hash": hash_of(f"password_reset{FAN}")}, "link_token_hash_key user_pkey", 20),
     "mail.reset_password": Case(
-        {"token_hash": hash_of(f"password_reset{FAN}"), "password_hash": "x", "language": "en"},
+        {"token_hash": hash_of(f"password_reset{FAN}"), "password_hash": "x", "language": "en", "network": crowd.HOME},
         "link_token_hash_key user_pkey session_by_user device_pkey attempt_pkey",
         150,
         grows=True,  # one level of one index

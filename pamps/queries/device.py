@@ -1,6 +1,6 @@
 """The networks that people sign in from: which are known, and which are no longer."""
 
-from sqlalchemy import CTE, FromClause, Integer, bindparam, delete, exists, func, or_, select, tuple_
+from sqlalchemy import CTE, Integer, bindparam, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from pamps.models.device import devices
@@ -28,9 +28,9 @@ def anywhere(user: Column) -> Column:
     return exists().where(devices.c.user_id == user)
 
 
-def seen(started: FromClause) -> CTE:
-    """Notes the network of a sign-in: a row of the user's id."""
-    rows = select(started.c.user_id, NETWORK, func.clock_timestamp()).where(NETWORK.is_not(None))
+def seen(user: Column) -> CTE:
+    """Notes the network that a user, of a CTE, has come from."""
+    rows = select(user, NETWORK, func.clock_timestamp()).where(NETWORK.is_not(None))
     noted = insert(devices).from_select(["user_id", "network", "last_seen"], rows)
     return (
         noted.on_conflict_do_update(constraint="device_pkey", set_={"last_seen": noted.excluded.last_seen})

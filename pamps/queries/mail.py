@@ -31,6 +31,7 @@ from pamps.db.statement import Statement
 from pamps.models.mail import PASSWORD_RESET, VERIFICATION, EmailResponse, links
 from pamps.models.user import users
 from pamps.queries.attempt import forgiven
+from pamps.queries.device import seen
 from pamps.queries.sql import TOKEN, VIEWER, Column, instant, one, own, same, shaped, signed_in
 
 LANGUAGE = bindparam("language", type_=Text)
@@ -172,7 +173,8 @@ password_reset = Statement(
     select(users.c.username, users.c.email).join(links, links.c.user_id == users.c.id).where(good(PASSWORD_RESET))
 )
 
-# Whoever has used the link has the email.
+# Whoever has used the link has the email. They are known from now on where they did, so that whoever goes on guessing
+# does not hold them up again.
 reset_spent = spent(PASSWORD_RESET)
 reset = (
     update(users)
@@ -190,7 +192,7 @@ reset_password = Statement(
         func.end_sessions(reset.c.id, null()),
         forgiven(reset.c.id),
         noticed("password_changed", reset),
-    )
+    ).add_cte(seen(reset.c.id))
 )
 
 # What nobody will look at any more: mail that was given up, and pgqueuer's log of every job, by which it is found.

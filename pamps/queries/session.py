@@ -160,7 +160,7 @@ start = Statement(
         noticed("new_login", users, case((unexpected, users.c.email)), ip=IP, user_agent=USER_AGENT),
     )
     .select_from(started.join(users, users.c.id == started.c.user_id))
-    .add_cte(swept, seen(started), forgotten(USER))
+    .add_cte(swept, seen(started.c.user_id), forgotten(USER))
 )
 
 # The row is locked first: of two who bring the same token at once, one gets new tokens, and the other has brought a

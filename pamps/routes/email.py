@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from pamps.addresses import home_network
 from pamps.auth import Owner, Viewer
 from pamps.config import Settings as AllSettings
 from pamps.dependencies import Database, Passwords, Settings
@@ -67,7 +68,9 @@ async def ask_password_reset(body: PasswordResetRequest, db: Database, language:
 
 
 @router.post("/password_reset/confirm", status_code=204, response_model=None, responses=raises(LinkInvalid))
-async def reset_password(body: PasswordReset, db: Database, passwords: Passwords, language: Language) -> Response:
+async def reset_password(
+    request: Request, body: PasswordReset, db: Database, passwords: Passwords, language: Language
+) -> Response:
     """Set a new password by the token that was mailed; every session of the account ends."""
     token_hash = link_hash(body.token)
     whose = await db.row(mails.password_reset, token_hash=token_hash)
@@ -75,7 +78,13 @@ async def reset_password(body: PasswordReset, db: Database, passwords: Passwords
         raise LinkInvalid()
     not_ones_name(body.new_password, whose, "new_password")
     password_hash = await passwords.hash(body.new_password)
-    changed = await db.row(mails.reset_password, token_hash=token_hash, password_hash=password_hash, language=language)
+    changed = await db.row(
+        mails.reset_password,
+        token_hash=token_hash,
+        password_hash=password_hash,
+        language=language,
+        network=home_network(request.client.host if request.client else None),
+    )
     if changed is None:  # while it was hashed, the link was used or the email was changed
         raise LinkInvalid()
     return Response(status_code=204)
