@@ -83,6 +83,7 @@ class Security(Section):
     issuer: str = Field(min_length=1)
     access_token_expire_minutes: float = Field(gt=0, le=CENTURY)
     refresh_token_expire_minutes: float = Field(gt=0, le=CENTURY)
+    email_change_minutes: float = Field(gt=0, le=CENTURY)
     argon2_memory: int = Field(ge=8, le=4_194_304)
     argon2_passes: int = Field(ge=1, le=1000)
     argon2_lanes: int = Field(ge=1, le=64)

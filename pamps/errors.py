@@ -139,6 +139,11 @@ class SignInNeeded(Forbidden):
     title = "A personal token can't do this; sign in"
 
 
+class RecentSignInNeeded(Forbidden):
+    code = "recent-sign-in-needed"
+    title = "Only soon after a sign-in; sign in again"
+
+
 class AccountSuspended(Forbidden):
     code = "account-suspended"
     title = "The account is suspended"

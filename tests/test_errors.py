@@ -174,6 +174,12 @@ def without_mail(scene: Scene) -> Response:
         return api.post("/password_reset", json={"email": "ada@example.com"})
 
 
+def long_after_signing_in(scene: Scene) -> Response:
+    security = scene.settings.security.model_copy(update={"email_change_minutes": 1e-9})
+    with Api(create_app(scene.settings.model_copy(update={"security": security}))) as api:
+        return api.patch("/user/me/", json={"email": "new@example.com"}, headers=scene.ada.headers)
+
+
 PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     PampsError: a_mistake_of_ours,
     errors.MalformedBody: lambda scene: scene.ada.post(
@@ -189,6 +195,7 @@ PROVOKED: dict[type[PampsError], Callable[[Scene], Response]] = {
     errors.WrongCredentials: lambda scene: scene.api.post("/token", data={"username": "ada", "password": "wrong"}),
     errors.InsufficientScope: lambda scene: scene.reader.post("/post/", json={"text": "x"}),
     errors.SignInNeeded: lambda scene: scene.reader.get("/user/me/sessions/"),
+    errors.RecentSignInNeeded: long_after_signing_in,
     errors.AccountSuspended: lambda scene: scene.api.post("/token", data={"username": "eve", "password": PASSWORD}),
     errors.NotAllowed: lambda scene: scene.ada.put("/user/bob/suspension/", json={"reason": "Spam."}),
     errors.LastAdmin: lambda scene: scene.admin.put("/user/root/role/", json={"role": "user"}),

@@ -22,6 +22,14 @@ def test_what_is_nested_too_deep_is_refused(api: Api, world: World, engine: Engi
     assert response.json()["detail"].startswith("the body is nested more than 32 deep, at ")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("path", ["/refresh_token", "/revoke_token"])
+def test_no_other_encoding_hides_how_deep_json_is(api: Api, path: str, encoding: str) -> None:
+    # In UTF-16 the sign has a byte that is a quote in ASCII.
+    for body in ('{"token": "\u2200", "more": ' + "[" * 100 + "]" * 100 + "}", '{"token": "x"}'):
+        assert problem(api.post(path, content=body.encode(encoding), headers=JSON)) == (400, "malformed-body")
+
+
 def test_a_text_may_be_full_of_brackets(api: Api, world: World) -> None:
     as_ada = api.as_(world.sign_in(world.user("ada"))[0])
     for text in ("[" * 5000, '{"' * 2500, '\\"[' * 1600, "[]" * 2000):

@@ -261,7 +261,9 @@ CASES = {
     "user.search": Case(
         {**by(FAN), **PAGE, "q": "user"}, f"user_username_search user_name_search user_pkey {OF_USERS}", 500, grows=True
     ),
-    "user.change": Case({**by(FAN), "changes": '{"bio": "x"}', "language": None}, f"user_pkey {OF_USERS}", 50),
+    "user.change": Case(
+        {**by(FAN), "changes": '{"bio": "x"}', "language": None, "lately": 900}, f"user_pkey {OF_USERS}", 50
+    ),
     "user.names": Case({"username": f"user{FAN}"}, "user_username_key", 10),
     "user.proof": Case(
         {**by(FAN), **GUESSED}, "user_pkey two_factor_pkey session_by_user attempt_pkey attempt_by_last_at", 50

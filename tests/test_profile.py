@@ -51,6 +51,29 @@ def test_an_empty_change_changes_nothing(as_ada: Signed, engine: Engine) -> None
         assert as_ada.patch("/user/me/", json={}).json() == as_ada.get("/user/me/").json()
 
 
+def test_an_email_is_changed_only_soon_after_a_sign_in(api: Api, world: World, engine: Engine) -> None:
+    token, refresh = world.sign_in(world.user("ada"))
+
+    def began(minutes: int) -> None:
+        with engine.begin() as connection:
+            ago = text("UPDATE session SET created_at = now() - make_interval(mins => :minutes)")
+            connection.execute(ago, {"minutes": minutes})
+
+    began(14)
+    assert api.as_(token).patch("/user/me/", json={"email": "ada@example.org"}).status_code == 200
+    began(16)
+    renewed = api.post("/refresh_token", json={"refresh_token": refresh.text}).json()["access_token"]
+    for stolen in (token, renewed):
+        as_thief = api.as_(stolen)
+        for more in ({}, {"name": "Ada", "username": "lovelace"}):
+            with unchanged(engine):
+                answer = as_thief.patch("/user/me/", json={"email": "thief@example.com", **more})
+            assert problem(answer) == (403, "recent-sign-in-needed")
+        assert as_thief.patch("/user/me/", json={"email": "ada@example.org", "name": "Ada"}).status_code == 200
+    again = api.post("/token", data={"username": "ada", "password": PASSWORD}).json()["access_token"]
+    assert api.as_(again).patch("/user/me/", json={"email": "ada@example.com"}).status_code == 200
+
+
 def test_a_new_username_is_the_one_to_sign_in_with(api: Api, as_ada: Signed) -> None:
     as_ada.patch("/user/me/", json={"username": "lovelace"})
     assert problem(api.post("/token", data={"username": "ada", "password": PASSWORD})) == (401, "wrong-credentials")

@@ -33,7 +33,7 @@ BY_CODE = {
     error.code: error
     for error in (
         *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.NotAllowed),
-        *(errors.EmailVerified, errors.MailedAlready, errors.TwoFactorOn),
+        *(errors.EmailVerified, errors.MailedAlready, errors.TwoFactorOn, errors.RecentSignInNeeded),
     )
 }
 

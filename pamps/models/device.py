@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Device(SQLModel, table=True):
-    """A network that a user has signed in from, or reset the password: it is known, so whoever guesses elsewhere does not hold it up."""
+    """A network that a user has signed in from, or reset the password: whoever guesses elsewhere holds nobody up."""
 
     user_id: int = reference("user.id", primary_key=True)
     network: str = Field(sa_type=Text, primary_key=True)

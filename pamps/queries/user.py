@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    Double,
     FromClause,
     Text,
     and_,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal_column,
     null,
     select,
     union,
@@ -20,6 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from pamps.db.statement import Statement
 from pamps.errors import UserNotFound
+from pamps.models.session import sessions
 from pamps.models.two_factor import two_factors
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
 from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
@@ -136,22 +139,36 @@ search = Statement(reading(page_of(select(matching), user_with, matching.c.id)))
 
 # What is not among the changes stays as it is; a null among them empties the column. The row is locked first, so that
 # the email of before, which is told of a new one, is the one before whoever changes it at the same time.
+# Whoever has the email gets a new password by it: another one takes a sign-in that was not long ago, and no token that
+# may have been stolen since.
 CHANGES = bindparam("changes", type_=JSONB)
+LATELY = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("lately", type_=Double))
 before = (
     select(users.c.id, users.c.email)
     .where(users.c.id == VIEWER, signed_in())
     .with_for_update(key_share=True)
     .cte("before")
 )
+too_late = and_(
+    CHANGES.has_key("email"),
+    CHANGES["email"].astext != before.c.email,
+    ~exists().where(sessions.c.id == SESSION, sessions.c.created_at > LATELY),
+)
 changed = (
     update(users)
-    .where(users.c.id == before.c.id)
+    .where(users.c.id == before.c.id, ~too_late)
     .values({name: case((CHANGES.has_key(name), CHANGES[name].astext), else_=users.c[name]) for name in PROFILE})
     .returning(users, before.c.email.label("email_before"))
     .cte("changed")
 )
 email_before = case((changed.c.email_before != changed.c.email, changed.c.email_before))
-change = Statement(select(me_json(changed).label("body"), noticed("email_changed", changed, email_before)))
+change = Statement(
+    select(
+        case((too_late, literal_column("'recent-sign-in-needed'"))).label("refused"),
+        select(me_json(changed)).scalar_subquery().label("body"),
+        select(noticed("email_changed", changed, email_before)).scalar_subquery(),
+    ).select_from(before)
+)
 
 # What guesses at one's own password are held against. Aside: a guess counts, and no connection waits for the hashing.
 proof = Statement(

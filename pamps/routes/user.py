@@ -9,6 +9,7 @@ from pamps.dependencies import Database, Passwords, Settings
 from pamps.errors import (
     EmailTaken,
     LastAdmin,
+    RecentSignInNeeded,
     SelfFollow,
     SessionNotFound,
     SignInNeeded,
@@ -85,17 +86,20 @@ async def me(viewer: Viewer, db: Database) -> Response:
 
 
 @router.patch(
-    "/me/", response_model=MeResponse, responses=raises(SignInNeeded, UsernameTaken, UsernameReserved, EmailTaken)
+    "/me/",
+    response_model=MeResponse,
+    responses=raises(SignInNeeded, RecentSignInNeeded, UsernameTaken, UsernameReserved, EmailTaken),
 )
-async def change(body: UserUpdate, viewer: Viewer, db: Database, language: Language) -> Response:
+async def change(body: UserUpdate, viewer: Viewer, db: Database, settings: Settings, language: Language) -> Response:
     """Change my profile; what is not sent stays as it is. A personal token may not change the username or the email.
 
-    The old email is told of a new one, which is not verified.
+    Another email takes a sign-in of the last minutes. The old one is told of it; the new one is not verified.
     """
     if viewer.proof is not None and body.model_fields_set & {"username", "email"}:
         raise SignInNeeded("a personal token can't change what one signs in with; sign in")
     changes = body.model_dump_json(exclude_unset=True)
-    return json(await db.one(users.change, viewer, changes=changes, language=language))
+    lately = settings.security.email_change_minutes * 60
+    return json(await db.one(users.change, viewer, changes=changes, language=language, lately=lately))
 
 
 @router.put("/me/password/", status_code=204, response_model=None, responses=raises(*UNPROVEN))

@@ -127,7 +127,8 @@ async def read_json(request: Request) -> Any:
         if not raw:
             return ABSENT
         bounded_depth(raw, request.app.state.settings.server.max_json_depth)
-        return json.loads(raw)
+        # Of bytes json would also take UTF-16 and UTF-32, in which not every byte that looks like a quote is one.
+        return json.loads(raw.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error.msg} at {error.pos}") from None
     except (ValueError, RecursionError, ClientDisconnect):  # ValueError: not UTF-8, or a number of thousands of digits
