@@ -18,10 +18,10 @@ from pamps.loading import current_settings
 from pamps.middleware import limits, problems
 from pamps.middleware.admission import Admission
 from pamps.middleware.coalescing import Coalescing
+from pamps.middleware.counts import keep_together
 from pamps.middleware.headers import Headers
 from pamps.middleware.limits import Limits
 from pamps.middleware.problems import Problems
-from pamps.middleware.tallies import keep_together
 from pamps.middleware.watching import WATCHING, Watching
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
 from pamps.routing import idempotency
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.append(docs.static)
     if settings.server.coalesce:
         app.add_middleware(Coalescing)
-    app.state.tallies = limits.tallies(settings.limits)
+    app.state.limits = limits.by_kind(settings.limits)
     app.state.metrics = None
     if settings.metrics.wanted:
         count(app, settings)
@@ -85,8 +85,8 @@ class Application(FastAPI):
         for middleware, args, options in reversed(self.user_middleware):
             app = middleware(app, *args, **options)
         app = Problems(app)
-        if self.state.tallies:
-            app = Limits(app, self.state.tallies)
+        if self.state.limits:
+            app = Limits(app, self.state.limits)
         app = Admission(app, server.max_in_flight, lambda: self.state.database.crowded)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
@@ -111,8 +111,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             said = f"{error.detail} ({' '.join(cause.split())})"
             problems.log.warning("%s; serving anyway, and trying again with each request", said)
         tasks = [asyncio.create_task(work(database, settings)) for work in (keep_up, idempotency.sweep)]
-        if app.state.tallies and settings.limits.shared:
-            tasks.append(asyncio.create_task(keep_together(app.state.tallies, database)))
+        if app.state.limits and settings.limits.shared:
+            counted = [limit.counts for limit in app.state.limits.values()]
+            tasks.append(asyncio.create_task(keep_together(counted, database)))
         if app.state.metrics:
             tasks.append(asyncio.create_task(app.state.metrics.keep_looking(database)))
         tasks.append(asyncio.create_task(uses.write_regularly(database)))

@@ -100,7 +100,7 @@ FROM generate_series(1, %(users)s) AS n
 """
 TALLY = """
 INSERT INTO tally (name, ends_at, total)
-SELECT 'read/1/1/user ' || n, '2100-01-01', 1 FROM generate_series(1, %(users)s) AS n
+SELECT 'LIMITER/read/user ' || n || '/600/1/minute/29932440', '2100-01-01', 1 FROM generate_series(1, %(users)s) AS n
 """
 # Links of both kinds, the hash of whose token is that of kind and user; mail that is sent, and mail that was given up.
 LINK = """

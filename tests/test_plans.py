@@ -172,7 +172,13 @@ CASES = {
     "session.mine": Case({**by(EVERYWHERE), **PAGE}, "session_by_user", 10),
     "session.end": Case({**by(FAN), "id": FAN}, "session_by_user", 20),
     "tally.exchange": Case(
-        {"names": ["read/1/1/user 1", "new"], "ends": [LATER, LATER], "amounts": [1, 2]}, "tally_by_end tally_pkey", 50
+        {
+            "names": [f"LIMITER/read/user {n}/600/1/minute/29932440" for n in range(1, 5)],
+            "ends": [LATER] * 4,
+            "amounts": [1, 2, 0, 0],
+        },
+        "tally_by_end tally_pkey",
+        50,
     ),
     "moderation.standing": Case(
         {**by(ADMIN), "username": f"user{FAN}"}, "user_pkey user_username_key session_by_user", 20

@@ -1,15 +1,17 @@
 """Rate limits: how often somebody may do what, by the kind of it, and headers that say what is left."""
 
 from functools import lru_cache
+from math import ceil, floor
 
-from limits import parse
+from limits import RateLimitItem, parse
+from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pamps import config, errors
 from pamps.addresses import counted_address
+from pamps.middleware.counts import Counts
 from pamps.middleware.problems import problem
-from pamps.middleware.tallies import Tally
 from pamps.security import read_token
 
 # What tells others that the service is well is never refused.
@@ -18,7 +20,50 @@ FREE = frozenset({"/livez", "/readyz", "/metrics"})
 LINKS = frozenset({"/password_reset", "/password_reset/confirm", "/email_verification"})
 SIGNING_IN = frozenset({"/token", "/refresh_token"}) | LINKS
 BY_ADDRESS = frozenset({"sign_up", "sign_in"})
+ROUNDED = 1e-6  # seconds: more than what the library's times are short of, as quotients of the time since the epoch
 counted = lru_cache(maxsize=4096)(counted_address)
+
+
+class Limit:
+    """How often anybody may do one kind of thing, as the library counts that by its sliding window: what has come in
+    this window of time, and of what came in the one before it the part that a window ending now would still cover.
+    """
+
+    def __init__(self, kind: str, rate: RateLimitItem, shared: bool):
+        self.kind = kind
+        self.rate = rate
+        self.amount = rate.amount
+        self.seconds = rate.get_expiry()
+        self.counts = Counts(self.seconds, shared)
+        self.limiter = SlidingWindowCounterRateLimiter(self.counts)
+        # As a String of structured fields (RFC 9651), and the header that describes it.
+        self.name = b'"%b"' % kind.encode().replace(b"_", b"-")
+        self.policy = (b"ratelimit-policy", b"%b;q=%d;w=%d" % (self.name, self.amount, self.seconds))
+
+    def take(self, who: str) -> tuple[int, int]:
+        """Count one, unless it is too many: how many are left, -1 for one that is refused, and for how many seconds.
+
+        After as many seconds, one that was refused would not be.
+        """
+        admitted = self.limiter.hit(self.rate, self.kind, who)
+        window = self.counts.get_sliding_window(self.rate.key_for(self.kind, who), self.seconds)
+        previous, previous_left, current, current_left = window
+        if not admitted:
+            return -1, int(self.wait(previous, current, current_left) + ROUNDED) + 1
+        used = floor(previous * previous_left / self.seconds + current)
+        return max(self.amount - used, 0), ceil(current_left - self.seconds)
+
+    def wait(self, previous: int, current: int, left: float) -> float:
+        """How long it takes until as much of what was counted is past that one more is not too many.
+
+        `left` is how long what came in this window counts: until the end of the next one.
+        """
+        if current < self.amount:
+            free, counted, left = self.amount - current, previous, left - self.seconds
+        else:
+            free, counted = self.amount, current
+        # Nothing at all is counted if the clock was set since the library refused.
+        return max(left - free * self.seconds / max(counted, 1), 0)
 
 
 class Limits:
@@ -27,36 +72,28 @@ class Limits:
     The headers are those of draft-ietf-httpapi-ratelimit-headers, as of its 10th edition.
     """
 
-    def __init__(self, app: ASGIApp, tallies: dict[str, Tally]):
+    def __init__(self, app: ASGIApp, limits: dict[str, Limit]):
         self.app = app
-        self.tallies = tallies
-        self.policies = {name: policy(name, tally) for name, tally in tallies.items()}
+        self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = kind_of(scope) if scope["type"] == "http" else None
-        tally = self.tallies.get(kind) if kind else None
-        if kind is None or tally is None:
+        limit = self.limits.get(kind) if kind else None
+        if kind is None or limit is None:
             await self.app(scope, receive, send)
             return
-        left, seconds = tally.take(who(scope, kind))
-        name, advertised = self.policies[kind]
-        standing = (b"ratelimit", b"%b;r=%d;t=%d" % (name, max(left, 0), seconds))
+        left, seconds = limit.take(who(scope, kind))
+        standing = (b"ratelimit", b"%b;r=%d;t=%d" % (limit.name, max(left, 0), seconds))
 
         async def with_standing(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], advertised, standing]}
+                message = {**message, "headers": [*message["headers"], limit.policy, standing]}
             await send(message)
 
         if left >= 0:
             await self.app(scope, receive, with_standing)
         else:
             await problem(errors.TooManyRequests(seconds))(scope, receive, with_standing)
-
-
-def policy(name: str, tally: Tally) -> tuple[bytes, tuple[bytes, bytes]]:
-    """The name of a limit as a String of structured fields (RFC 9651), and the header that describes it."""
-    quoted = b'"%b"' % name.encode().replace(b"_", b"-")
-    return quoted, (b"ratelimit-policy", b"%b;q=%d;w=%d" % (quoted, tally.amount, tally.seconds))
 
 
 def kind_of(scope: Scope) -> str | None:
@@ -103,7 +140,7 @@ def verified_user(authorization: str, state: State) -> int | None:
     return claim.user_id if vouched or (vouched is None and claim.proof is None) else None
 
 
-def tallies(settings: config.Limits) -> dict[str, Tally]:
-    """A tally for each kind of work that is limited."""
+def by_kind(settings: config.Limits) -> dict[str, Limit]:
+    """The limit of each kind of work that has one."""
     rates = settings.model_dump(exclude={"shared"})
-    return {kind: Tally(parse(rate), settings.shared) for kind, rate in rates.items() if rate}
+    return {kind: Limit(kind, parse(rate), settings.shared) for kind, rate in rates.items() if rate}

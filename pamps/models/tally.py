@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel, UTCDateTime
 class Tally(SQLModel, table=True):
     """How much of one kind somebody has had in a window of time. Of no use after `ends_at`, and then swept away.
 
-    The table is unlogged: a write costs no wait for the disk, and after a crash of PostgreSQL counting begins anew.
+    The table is unlogged: a write costs no wait for the disk, and after a crash of PostgreSQL it begins anew.
     """
 
     __table_args__ = {"prefixes": ["UNLOGGED"]}

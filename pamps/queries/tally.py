@@ -1,6 +1,6 @@
 """Counting together: what each process has counted is added up here."""
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Text, bindparam, delete, func, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, DateTime, Text, and_, bindparam, delete, func, select, tuple_, union_all
 from sqlalchemy.dialects.postgresql import insert
 
 from pamps.db.statement import Statement
@@ -31,20 +31,21 @@ sent = (
 addition = insert(tallies).from_select(
     ["name", "ends_at", "total"],
     select(sent.c.name, sent.c.ends_at, sent.c.amount)
-    .where(sent.c.ends_at > func.now())  # what is swept can't be added to as well
+    .where(sent.c.amount != 0, sent.c.ends_at > func.now())  # what is swept can't be added to as well
     .order_by(sent.c.name, sent.c.ends_at),
 )
 added = (
     addition.on_conflict_do_update(
         index_elements=[tallies.c.name, tallies.c.ends_at], set_={"total": tallies.c.total + addition.excluded.total}
     )
-    .returning(tallies.c.name, tallies.c.ends_at, tallies.c.total)
+    .returning(tallies.c.name, tallies.c.total)
     .cte("added")
 )
+# Nothing to add asks what there is.
+asked = select(tallies.c.name, tallies.c.total).join(
+    sent, and_(tallies.c.name == sent.c.name, tallies.c.ends_at == sent.c.ends_at, sent.c.amount == 0)
+)
+known = union_all(select(added.c.name, added.c.total), asked).subquery()
 exchange = Statement(
-    select(
-        func.array_agg(added.c.name).label("names"),
-        func.array_agg(added.c.ends_at).label("ends"),
-        func.array_agg(added.c.total).label("totals"),
-    ).add_cte(swept)
+    select(func.array_agg(known.c.name).label("names"), func.array_agg(known.c.total).label("totals")).add_cte(swept)
 )
