@@ -53,6 +53,7 @@ def examined(commands: Commands, *options: str, **settings: Any) -> tuple[int, d
     done = commands.run("doctor", "--json", *options, **settings)
     assert done.stderr == ""
     rows = json.loads(done.stdout)
+    assert [row for row in rows if row["result"] != "ok" and not row["advice"]] == []
     return done.returncode, {row["check"]: (row["result"], row["said"], row["advice"]) for row in rows}
 
 
@@ -90,6 +91,7 @@ def test_a_database_that_is_away_is_found(pamps: Commands) -> None:
     assert code == 1
     assert found["database"][0] == "FAIL"
     assert found["database"][1].endswith("Connection refused")
+    assert found["database"][2] == "see that it runs, and that db.uri names it and somebody whom it lets in"
     assert {found[name] for name in AFTER_THE_DATABASE} == {("warn", "not looked at", "see to the database first")}
 
 
@@ -141,19 +143,26 @@ def test_counters_are_repaired_while_somebody_counts(pamps: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "result", "advice"),
+    ("name", "value", "result", "why", "advice"),
     [
-        ("synchronous_commit", "off", "warn", "a crash loses the last moments of what was acknowledged"),
-        ("default_transaction_read_only", "on", "FAIL", "nothing can be written; db.uri has to name the primary"),
+        (
+            *("synchronous_commit", "off", "warn", "a crash loses the last moments of what was acknowledged"),
+            "turn it on where it was turned off: "
+            "SELECT source, sourcefile FROM pg_settings WHERE name = 'synchronous_commit'",
+        ),
+        (
+            *("default_transaction_read_only", "on", "FAIL", "nothing can be written"),
+            "db.uri has to name the primary",
+        ),
     ],
 )
 def test_a_setting_of_the_server_that_loses_data_is_found(
-    pamps: Commands, name: str, value: str, result: str, advice: str
+    pamps: Commands, name: str, value: str, result: str, why: str, advice: str
 ) -> None:
     pamps.sql(f"ALTER DATABASE {pamps.database} SET {name} = {value}")
     code, found = examined(pamps)
     assert code == (result == "FAIL")
-    assert found["server"] == (result, f"{name.removeprefix('default_')} is {value}", advice)
+    assert found["server"] == (result, f"{name.removeprefix('default_')} is {value}: {why}", advice)
 
 
 def test_more_connections_than_the_server_takes_are_found(pamps: Commands) -> None:

@@ -24,11 +24,12 @@ VERSIONS = range(15, 19)  # of PostgreSQL
 ROOM = 1_000_000_000  # bytes; with less, it is time to look for more
 NOTICED, UNFIT = 1.0, 60.0  # seconds between two clocks
 
+TURN_ON = "turn it on where it was turned off: SELECT source, sourcefile FROM pg_settings WHERE name = "
 # Settings of PostgreSQL, what they have to be, and what comes of it if they aren't.
 SETTINGS = [
     ("fsync", "on", FAIL, "a crash of the machine can destroy everything"),
     ("full_page_writes", "on", FAIL, "a crash of the machine can destroy everything"),
-    ("transaction_read_only", "off", FAIL, "nothing can be written; db.uri has to name the primary"),
+    ("transaction_read_only", "off", FAIL, "nothing can be written"),
     ("synchronous_commit", "on", WARN, "a crash loses the last moments of what was acknowledged"),
     ("autovacuum", "on", WARN, "tables grow and statements slow down"),
 ]
@@ -119,7 +120,8 @@ def server(engine: Engine, settings: Settings, repair: bool) -> Finding:
     for name, good, result, why in SETTINGS:
         (value,) = ask(engine, f"SELECT current_setting('{name}')")
         if value != good and not (name == "synchronous_commit" and value.startswith("remote")):
-            return Finding("server", result, f"{name} is {value}", why)
+            advice = "db.uri has to name the primary" if good == "off" else f"{TURN_ON}'{name}'"
+            return Finding("server", result, f"{name} is {value}: {why}", advice)
     (most,) = ask(engine, "SELECT current_setting('max_connections')::int")
     wanted = settings.server.workers * (settings.db.pool_size + settings.mails)  # which is delivered on one of its own
     said = f"{wanted} connections at most, of {most}"

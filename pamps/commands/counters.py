@@ -47,7 +47,7 @@ def repair(connection: Connection) -> int:
     for table, counter, count in COUNTERS:
         found = WRONG.format(table=table, counter=counter, count=count)
         update = (
-            f'UPDATE "{table}" SET {counter} = wrong.amount '  # nosec B608
+            f'UPDATE "{table}" SET {counter} = wrong.amount '  # nosec B608 # the names are those above
             f'FROM ({found}) AS wrong WHERE "{table}".id = wrong.id'
         )
         repaired += connection.exec_driver_sql(update).rowcount

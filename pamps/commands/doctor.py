@@ -37,7 +37,7 @@ def examine(repair: bool) -> Iterator[Finding]:
     try:
         settings = current_settings()
     except ConfigurationError as error:
-        yield Finding("configuration", FAIL, error.detail)
+        yield Finding("configuration", FAIL, error.detail, "mend that first; nothing else can be looked at before")
         return
     yield checks.configuration(settings)
     for name, check in checks.OF_THIS_MACHINE.items():
@@ -60,6 +60,8 @@ def examine_database(settings: Settings, repair: bool) -> Iterator[Finding]:
                 done += 1
     except (PampsError, OSError) as error:
         at, *after = list(checks.OF_THE_DATABASE)[done:]
-        yield Finding(at, FAIL, error.detail if isinstance(error, PampsError) else str(error))
+        elsewhere = "see that it runs, and that db.uri names it and somebody whom it lets in"
+        advice = elsewhere if settings.db.uri else f"{settings.db.directory / 'log'} may say more"
+        yield Finding(at, FAIL, error.detail if isinstance(error, PampsError) else str(error), advice)
         for name in after:
             yield Finding(name, WARN, "not looked at", f"see to the {at} first")

@@ -54,7 +54,7 @@ class Account:
     ) -> subprocess.Popen[bytes]:
         """The same, but it goes on, and its output comes as it is made."""
         how = self.how(Path("/"), env)
-        return subprocess.Popen(  # nosec B603 # as above
+        return subprocess.Popen(  # nosec B603 # the same as above
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, **how
         )
 
