@@ -93,8 +93,9 @@ def test_whatever_is_done_one_after_another_the_service_is_as_documented(
 ) -> None:
     class Machine(document.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # Somebody new each time: a chain may change the username, end the session, or delete the account.
-            token, _ = world.sign_in(world.user())
+            # Somebody new each time: a chain may change the username, end the session, or delete the account. An admin,
+            # who may do all of it.
+            token, _ = world.sign_in(world.user(role="admin"))
             self.sent = {"headers": {"Authorization": f"Bearer {token}"}} if signed_in else {}
 
         def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
