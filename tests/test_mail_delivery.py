@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import re
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.checkout import ROOT
 from tests.mailbox import HOST, Mailbox, Silent, served
 from tests.mailing import MAIL, Place, ask
 from tests.processes import environment, pamps, serving, until
@@ -61,12 +63,17 @@ def test_busy_is_tried_again_and_no_is_given_up_at_once(place: Place) -> None:
     assert "ada@example.com" not in server.output
 
 
-def test_what_can_not_be_sent_for_days_is_given_up_and_kept(place: Place) -> None:
+def test_what_can_not_be_sent_for_days_is_given_up_and_sent_once_an_operator_says_so(place: Place) -> None:
+    (again,) = re.findall(r"`(UPDATE pgqueuer .*)`", (ROOT / "docs" / "operations.md").read_text())
     mailbox = Mailbox()
     with place.serving(mailbox, mail__give_up_days=0.000001) as server:
         ask(server, server.register("ada"))
         until(lambda: place.jobs() == [("failed", 0)])
     assert "is given up" in server.output
+    with mailbox.open(), place.serving(mailbox):
+        place.sql(again)
+        mailbox.wait()
+        until(lambda: place.jobs() == [])
 
 
 def test_a_mail_of_a_process_that_is_killed_is_sent_by_the_next(place: Place) -> None:
