@@ -48,7 +48,7 @@ def guess(*counted: tuple[Column, Column]) -> Column:
 
 
 def taken_back(*keys: Column) -> Column:
-    """Takes back a guess that was neither right nor wrong."""
+    """Takes back a guess that was not wrong, and forgives no other."""
     return func.take_back_guess(array[Any](keys, type_=ARRAY(LargeBinary)))
 
 

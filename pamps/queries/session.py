@@ -111,7 +111,7 @@ credentials = Statement(
     )
 )
 
-# Of a guess that was neither right nor wrong: the password was, and the code is still to come.
+# Of a guess that was right and starts no session: the code is still to come, or the account is suspended.
 take_back = Statement(
     select(case((KNOWN_HERE, taken_back(by_device(USER))), else_=taken_back(by_login(), by_address())))
 )

@@ -118,6 +118,7 @@ async def found(
     if not await passwords.verify(form.password, known) or known is None:
         raise errors.WrongCredentials()
     if account["suspended_reason"] is not None:
+        await take_back(form, account, whence, db)
         raise errors.AccountSuspended(account["suspended_reason"])
     if passwords.outdated(known):
         upgraded = await passwords.hash(form.password)
@@ -131,13 +132,18 @@ async def second_factor(form: PasswordGrant, account: Record, whence: Whence, db
     if account["secret"] is None:
         return codes.Used()
     if not form.code:
-        login = as_stored(form.username)
-        await db.row(sessions.take_back, user_id=account["id"], login=login, known_here=account["known_here"], **whence)
+        await take_back(form, account, whence, db)
         raise errors.CodeNeeded()
     code = codes.used(form.code, account["secret"], account["last_step"], account["recovery_codes"])
     if code is None:
         raise errors.WrongCode()
     return code
+
+
+async def take_back(form: PasswordGrant, account: Record, whence: Whence, db: Runner) -> None:
+    """Take back the guess that was counted: the password was right, though it starts no session."""
+    login = as_stored(form.username)
+    await db.row(sessions.take_back, user_id=account["id"], login=login, known_here=account["known_here"], **whence)
 
 
 def as_stored(login: str) -> str:
