@@ -6,6 +6,7 @@ uvicorn's protocol has neither: a client could send headers for ever, or a byte 
 import asyncio
 import math
 import resource
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -94,6 +95,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.answering = cycle
+        if cycle.scope["method"] != "HEAD" and not cycle.waiting_for_100_continue:
+            cycle.transport = Together(self.transport)  # type: ignore[assignment]  # all of one that it makes use of
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -220,6 +223,32 @@ class Connection(HttpToolsProtocol):
         request_id = identified(scope)
         self.watching.leave(scope, status, size, self.loop.time() - began)
         return request_id
+
+
+class Together:
+    """Where an answer with a body is written: its head goes out with the beginning of the body, not before it.
+
+    uvicorn writes them one after the other, each by a call of the system, which wakes who reads. ASGI has it this way,
+    too: a server must not begin to send before there is something of the body.
+    """
+
+    __slots__ = ("head", "is_closing", "transport", "write")
+
+    def __init__(self, transport: asyncio.Transport):
+        self.transport = transport
+        self.is_closing = transport.is_closing
+        self.write: Callable[[bytes], None] = self.hold
+
+    def hold(self, head: bytes) -> None:
+        self.head = head
+        self.write = self.begin
+
+    def begin(self, body: bytes) -> None:
+        self.transport.writelines((self.head, body))
+        self.write = self.transport.write
+
+    def close(self) -> None:
+        self.transport.close()
 
 
 def most_connections(settings: config.Server) -> int:
