@@ -16,7 +16,7 @@ from pamps.db.database import Database
 from pamps.errors import EmbeddedError, PampsError
 from pamps.loading import current_settings
 from pamps.middleware import limits, problems
-from pamps.middleware.admission import Admission
+from pamps.middleware.admission import ADMISSION, Admission
 from pamps.middleware.coalescing import Coalescing
 from pamps.middleware.counts import keep_together
 from pamps.middleware.headers import Headers
@@ -87,7 +87,7 @@ class Application(FastAPI):
         app = Problems(app)
         if self.state.limits:
             app = Limits(app, self.state.limits)
-        app = Admission(app, server.max_in_flight, lambda: self.state.database.crowded)
+        app = self.state.admission = Admission(app, server.max_in_flight, lambda: self.state.database.room)
         if server.cors_origins:
             app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
         app = Headers(app, server.hsts_max_age)
@@ -119,7 +119,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         tasks.append(asyncio.create_task(uses.write_regularly(database)))
         delivery = delivering(database, settings) if settings.mails else None
         try:
-            yield {WATCHING: app.state.watching}
+            yield {WATCHING: app.state.watching, ADMISSION: app.state.admission}
         finally:
             if delivery:
                 await delivery.end()

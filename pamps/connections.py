@@ -7,6 +7,7 @@ import asyncio
 import math
 import resource
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import httptools
@@ -17,6 +18,7 @@ from uvicorn.server import ServerState
 from pamps import config, errors
 from pamps.errors import PampsError
 from pamps.logs import CODE
+from pamps.middleware.admission import ADMISSION, Admission
 from pamps.middleware.headers import DATA
 from pamps.middleware.problems import problem
 from pamps.middleware.watching import HEADER, REFUSED, WATCHING, Watching, identified
@@ -78,6 +80,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, loop)
         self.settings = settings
         self.watching: Watching = app_state[WATCHING]
+        self.admission: Admission = app_state[ADMISSION]
         self.deadline = math.inf
         self.in_head = True
         self.head_size = 0
@@ -97,7 +100,24 @@ class Connection(HttpToolsProtocol):
         self.answering = cycle
         if cycle.scope["method"] != "HEAD" and not cycle.waiting_for_100_continue:
             cycle.transport = Together(self.transport)  # type: ignore[assignment]  # all of one that it makes use of
-        super()._start_asgi_task(cycle, app)
+        scope: Any = cycle.scope
+        waited = asyncio.current_task() is not None  # in line here: this is the end of the one before, at work still
+        if not waited and self.admission.turns_away(scope) and not self.transport.get_write_buffer_size():
+            self.refuse_now(cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def refuse_now(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Have the application refuse a request at once, for a task would come after all that this turn has to do.
+
+        It waits for nothing, since nothing else is to be sent first. So whoever asks for much at once and reads none
+        of it is answered one after the other, as ever.
+        """
+        try:
+            copy_context().run(cycle.run_asgi(app).send, None)
+        except StopIteration:
+            return
+        raise RuntimeError("a refusal had to wait for something")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.answering is not None:

@@ -1,11 +1,15 @@
 """More than can be done at once: a fast refusal of what is too much, and everything again once there is room."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from select import select
+from socket import MSG_WAITALL
 from typing import Any
 
+import httpx2
 import pytest
 from httpx2 import Response
 from sqlalchemy import Engine, text
@@ -17,8 +21,11 @@ from tests.api import Api, problem
 from tests.factories import World
 from tests.live import Connection, served
 from tests.tables import unchanged
+from tests.test_metrics import SHOWN, TOKEN
+from tests.test_watching import APP
 from tests.watched import PATIENCE, until
 
+GET = ("GET /post/ HTTP/1.1", "Host: x", "")
 AT_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
@@ -41,7 +48,8 @@ def blocked(engine: Engine, table: str = "post") -> Iterator[Callable[[int], Non
     """A table that nobody can read; gives what returns once so many statements wait for it."""
 
     def wait_for(count: int) -> None:
-        with engine.connect() as other:
+        # Each look a transaction of its own: within one, connections that are new do not show.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
             until(lambda: other.execute(text(AT_A_LOCK)).scalar_one() == count)
 
     with engine.begin() as connection:
@@ -133,6 +141,112 @@ def test_whose_body_is_still_coming_holds_nobody_up(settings: Settings, world: W
             one.socket.close()
 
 
+@contextmanager
+def overloaded(settings: Settings, engine: Engine, **changes: dict[str, Any]) -> Iterator[int]:
+    """A service in which the one request that may be in flight is, until this ends; its port."""
+    server = {"max_in_flight": 1, "cors_origins": (APP,)}
+    with served(create_app(changed(settings, server=server, **changes))) as port, Connection(port) as held:
+        with blocked(engine) as wait_for:
+            held.send(*GET)
+            wait_for(1)
+            yield port
+        assert held.head()[0] == 200
+
+
+def answer(connection: Connection) -> tuple[int, bytes]:
+    """The status and the body of just the next answer."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.socket.recv(1)
+    size = next(int(line.split()[1]) for line in head.splitlines() if line.startswith(b"content-length:"))
+    return int(head.split()[1]), connection.socket.recv(size, MSG_WAITALL)
+
+
+def readable(connections: list[Connection]) -> list[Connection]:
+    """Those for which something has come that has not been read."""
+    return [one for one in connections if select([one.socket], [], [], 0)[0]]
+
+
+def test_a_connection_goes_on_after_a_refusal(settings: Settings, engine: Engine, empty: None) -> None:
+    with overloaded(settings, engine) as port, Connection(port) as connection:
+        for _ in range(3):
+            connection.send(*GET)
+            assert answer(connection)[0] == 503
+        connection.send("GET /livez HTTP/1.1", "Host: x", "")
+        assert connection.head()[0] == 200
+
+
+def test_the_body_of_a_refused_request_is_passed_over(settings: Settings, engine: Engine, empty: None) -> None:
+    body = b"GET /livez HTTP/1.1\r\n\r\n"
+    with overloaded(settings, engine) as port, Connection(port) as connection:
+        connection.send("POST /post/ HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "")
+        assert answer(connection)[0] == 503
+        connection.socket.sendall(body)
+        connection.send("GET /readyz HTTP/1.1", "Host: x", "")
+        assert connection.head()[2] == b'{"status":"ok"}'
+
+
+def test_what_a_refusal_says_of_itself_is_what_any_answer_does(
+    settings: Settings, engine: Engine, empty: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: dict[str, Any] = {"log": {"format": "json", "requests": True}, "metrics": {"token": TOKEN}}
+    with overloaded(settings, engine, **told) as port:
+        with Connection(port) as connection:
+            connection.send(
+                "HEAD /user/ HTTP/1.1", "Host: x", f"Origin: {APP}", "X-Request-ID: mine", "Connection: close", ""
+            )
+            status, headers, more = connection.head()
+            assert (status, more + connection.rest()) == (503, b"")
+        figures = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers=SHOWN).text
+    assert headers["retry-after"] == "1"
+    assert headers["x-request-id"] == "mine"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["access-control-allow-origin"] == APP
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) > 100
+    line = next(json.loads(line) for line in capfd.readouterr().err.splitlines() if '"mine"' in line)
+    found = {name: line[name] for name in ("method", "status", "code", "bytes", "client", "route")}
+    shown = {"method": "HEAD", "status": 503, "code": "overloaded", "bytes": 0, "client": "127.0.0.1", "route": None}
+    assert found == shown
+    assert 'pamps_request_seconds_count{method="HEAD",route="none",status="503"} 1.0' in figures
+    assert 'pamps_problems_total{code="overloaded"} 1.0' in figures
+
+
+def test_what_is_asked_on_one_connection_is_refused_in_its_turn(
+    settings: Settings, engine: Engine, empty: None
+) -> None:
+    with overloaded(settings, engine) as port, Connection(port) as connection:
+        # /readyz waits for the database, and what is asked after it for that.
+        connection.send(*("GET /readyz HTTP/1.1", "Host: x", ""), *GET * 3, "GET /livez HTTP/1.1", "Host: x", "")
+        answers = [answer(connection)[0] for _ in range(4)]
+        assert answers == [200, 503, 503, 503]
+        assert connection.head()[0] == 200
+
+
+def test_who_asks_again_on_a_connection_needs_no_second_place(settings: Settings, empty: None) -> None:
+    """Of two requests that come together the second begins within what the first ends with."""
+    with served(create_app(changed(settings, server={"max_in_flight": 1}))) as port, Connection(port) as connection:
+        connection.send(*GET * 10)
+        assert [answer(connection)[0] for _ in range(10)] == [200] * 10
+
+
+def test_of_those_who_come_at_the_same_moment_as_many_as_may_are_let_in(
+    settings: Settings, engine: Engine, empty: None
+) -> None:
+    most, come = 3, 20
+    with served(create_app(changed(settings, server={"max_in_flight": most}))) as port, ExitStack() as stack:
+        clients = [stack.enter_context(Connection(port)) for _ in range(come)]
+        for _ in range(3):
+            with blocked(engine) as wait_for:
+                for client in clients:
+                    client.send(*GET)
+                wait_for(most)
+                until(lambda: len(readable(clients)) == come - most)
+                refused = readable(clients)
+                assert {answer(client)[0] for client in refused} == {503}
+            assert {answer(client)[0] for client in clients if client not in refused} == {200}
+
+
 def test_a_form_whose_turn_has_passed_is_refused_as_such(settings: Settings, world: World, engine: Engine) -> None:
     """FastAPI would answer 400 to whatever goes wrong while it reads a form."""
     world.user("ada")
@@ -166,6 +280,6 @@ def test_whatever_becomes_of_a_request_its_place_is_free_again(ends: str) -> Non
         task.cancel() if ends == "cancelled" else None
         await asyncio.gather(task, return_exceptions=True)
 
-    admission = Admission(app, 1, lambda: False)
+    admission = Admission(app, 1, lambda: 1)
     asyncio.run(ask(admission))
     assert admission.in_flight == 0

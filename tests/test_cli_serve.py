@@ -1,5 +1,6 @@
 """`pamps serve`: its address, its processes, its signals, and the embedded database under it."""
 
+import asyncio
 import shutil
 import signal
 import socket
@@ -14,8 +15,9 @@ from typing import Any
 import psycopg2
 import pytest
 import uvicorn
+import uvloop
 
-from pamps.commands.serve import NOT_HERE, listen, run, typed
+from pamps.commands.serve import AT_ONCE, NOT_HERE, listen, often, run, typed
 from pamps.errors import ConfigurationError, PampsError
 from tests.checkout import ROOT
 from tests.commands import Commands
@@ -151,6 +153,31 @@ def test_it_listens_at_every_address_of_a_name() -> None:
     finally:
         for each in sockets:
             each.close()
+
+
+def test_who_waits_to_be_accepted_waits_for_few_turns_of_the_loop() -> None:
+    """By a single listening socket each turn of libuv's loop accepts one connection."""
+    come = 3 * AT_ONCE
+    accepted: list[asyncio.BaseTransport] = []
+
+    class Noted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(transport)
+
+    async def turns() -> int:
+        sockets = often(listen("127.0.0.1", 0))
+        servers = [await asyncio.get_running_loop().create_server(Noted, sock=each) for each in sockets]
+        clients = [socket.create_connection(sockets[0].getsockname()) for _ in range(come)]
+        turn = 0
+        while len(accepted) < come:
+            turn += 1
+            await asyncio.sleep(0)
+        ended: list[Any] = [*servers, *accepted, *clients]
+        for each in ended:
+            each.close()
+        return turn
+
+    assert uvloop.run(turns()) < come / 2
 
 
 def test_all_server_processes_and_commands_share_the_embedded_database(embedded: Commands) -> None:

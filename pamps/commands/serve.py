@@ -33,6 +33,7 @@ log = logging.getLogger("pamps")
 # Seconds that a server process may say nothing before it is killed and replaced. By uvicorn's five, one that takes
 # longer to start, on a machine that is busy, would be killed again and again and never serve.
 SILENCE = 60
+AT_ONCE = 16  # connections that a server process accepts in one turn of its loop
 BACKLOG = 2048  # connections that wait to be accepted, as many as uvicorn has
 # What a name such as localhost may stand for and this machine may not have: IPv6, most of all.
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -58,7 +59,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             startup.wait_for_database(uri, settings)
             startup.migrate(uri)
         greet(settings, host, sockets[0].getsockname()[1])
-        run(configuration(settings, workers or settings.server.workers, reload), sockets)
+        run(configuration(settings, workers or settings.server.workers, reload), often(sockets))
 
 
 def configuration(settings: Settings, workers: int, reload: bool) -> uvicorn.Config:
@@ -165,6 +166,15 @@ def listen(host: str, port: int) -> list[socket.socket]:
     if not sockets:
         raise refused(missing)
     return sockets
+
+
+def often(sockets: list[socket.socket]) -> list[socket.socket]:
+    """The same sockets again and again, since of each libuv accepts one connection in a turn of the loop (since 1.45).
+
+    Whoever comes while turns are long, because there is more to do than can be done, would wait for as many of them
+    as others have come before, to be told no more than that.
+    """
+    return [one.dup() for one in sockets for _ in range(AT_ONCE - 1)] + sockets
 
 
 def listener(family: int, address: Any) -> socket.socket:

@@ -1,6 +1,7 @@
 """The database, as it serves requests: a pool of asyncpg connections, and statements to run on it."""
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -103,9 +104,9 @@ class Database(Runner):
         return self.pool
 
     @property
-    def crowded(self) -> bool:
-        """Whether a statement more would find no connection, and no place in the line for one."""
-        return self.pool is not None and self.pool.full
+    def room(self) -> float:
+        """For how many statements more there is a connection, or a place in the line for one."""
+        return math.inf if self.pool is None else self.pool.room
 
     async def connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(

@@ -55,9 +55,9 @@ class Pool:
             self.pass_on(connection)
 
     @property
-    def full(self) -> bool:
-        """Whether as many wait as may."""
-        return len(self.waiting) >= self.queue
+    def room(self) -> int:
+        """How many more may have a connection, or wait for one."""
+        return self.most - self.size + len(self.idle) + self.queue - len(self.waiting)
 
     def acquire(self, urgent: bool = False) -> "Lent":
         """A connection: `async with pool.acquire() as connection`; who is `urgent` waits before all others.
@@ -94,7 +94,7 @@ class Pool:
 
     async def wait(self, patience: float | None, urgent: bool) -> Connection | None:
         """What somebody gives back; None if that was lost, so that another may be made in its place."""
-        if self.full and not urgent:
+        if len(self.waiting) >= self.queue and not urgent:
             raise errors.Overloaded()
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
