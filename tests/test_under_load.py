@@ -14,7 +14,7 @@ import pytest
 from pamps import schema
 from tests.checkout import fresh_clone
 from tests.clusters import Cluster
-from tests.processes import DEADLINE, environment, pamps, serving, until
+from tests.processes import DEADLINE, FROM_SOURCE, environment, pamps, serving, started, until
 from tests.root import as_root, small_disk
 from tests.test_healing import WORKERS, fill, worker_pids
 from tests.test_migrations import FAILING
@@ -101,6 +101,30 @@ def test_who_is_told_to_end_finishes_what_was_begun(folder: Path, cluster: Clust
         assert writers.refused() == {0: len(writers.each)}
         check(writers, cluster)
         assert "Traceback" not in server.output
+
+
+def test_workers_whose_parent_is_killed_finish_what_was_begun_and_end(
+    folder: Path, cluster: Cluster, rounds: int
+) -> None:
+    """Nobody is left who keeps the port, or the embedded database, and answers with what was installed then."""
+    env = loaded(db__embedded_dir=cluster.directory)
+    port: tuple[str, ...] = ()
+    for _ in range(rounds + 1):
+        with started(folder, env, *FROM_SOURCE, "serve", *WORKERS, *(port or ("--port", "0"))) as server:
+            server.wait_until_ready()
+            server.wait_until(lambda: server.output.count("Application startup complete") == 2)
+            port = ("--port", server.url.rsplit(":", 1)[1])
+            with writing(server, patient=False) as writers:
+                writers.wait_for(5)
+                server.process.kill()
+                until(lambda: server.output.count("Finished server process") == 2)
+                writers.finish()
+            assert writers.refused() == {0: len(writers.each)}
+            assert "Traceback" not in server.output
+            assert not (cluster.directory / "data" / "postmaster.pid").exists()
+        cluster.start()
+        check(writers, cluster)
+        cluster.leave()
 
 
 def test_a_new_version_that_fails_to_migrate_leaves_the_old_one_serving(folder: Path, cluster: Cluster) -> None:

@@ -1,7 +1,9 @@
 """Serving: an address, the database, its schema, then uvicorn, and a clean end."""
 
+import asyncio
 import errno
 import logging.config
+import multiprocessing
 import os
 import shlex
 import shutil
@@ -131,9 +133,22 @@ def hold_interrupts() -> None:
 
 
 def application() -> FastAPI:
-    """The application of a server process, made when uvicorn has taken over the signals: let go of Ctrl-C."""
+    """The application of a server process, made in its loop when uvicorn has taken over the signals: let go of Ctrl-C.
+
+    If it has been started by a parent, it does not go on without it, which would keep the port.
+    """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if parent := multiprocessing.parent_process():
+        # The end of a pipe that nobody writes to: it can be read when the other end is gone, however the parent ended.
+        asyncio.get_running_loop().add_reader(parent.sentinel, end_alone, parent.sentinel)
     return create_app()
+
+
+def end_alone(sentinel: int) -> None:
+    """End in order, as the parent would have asked for if it hadn't been killed."""
+    asyncio.get_running_loop().remove_reader(sentinel)
+    log.warning("the process that started this one is gone; this one ends, too")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
