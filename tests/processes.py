@@ -22,6 +22,7 @@ import pytest
 
 from tests import forks
 from tests.checkout import ROOT
+from tests.complaints import complaints
 from tests.factories import PASSWORD
 
 DEADLINE = 60.0  # seconds; for what takes a few at most
@@ -127,11 +128,17 @@ class Server:
         self.process = process
         self.log = log
         self.patience = patience
+        self.expected: set[str] = set()
         self.http = httpx2.Client(timeout=DEADLINE)
 
     @property
     def output(self) -> str:
         return self.log.read_text()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What went wrong on our side, as far as it has said so."""
+        return complaints(self.output)
 
     def wait_until(self, what: Callable[[], Found]) -> Found:
         """What `what` gives, once it is true; fails the test if the process ends before."""
@@ -213,7 +220,10 @@ def serving(
 
 @contextmanager
 def started(cwd: Path, env: dict[str, str], *command: str, patience: float = DEADLINE) -> Iterator[Server]:
-    """A command that serves, just started; ended when this ends. What it says is in a file in `cwd`."""
+    """A command that serves, just started; ended when this ends. What it says is in a file in `cwd`.
+
+    Fails the test unless what it complains of is what the test has added to its `expected`.
+    """
     log = cwd / f"serve-{token_hex(4)}.log"
     with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
         process = start([*command], cwd, env, (nothing, output, output))
@@ -228,3 +238,5 @@ def started(cwd: Path, env: dict[str, str], *command: str, patience: float = DEA
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+    found = set(server.complaints)
+    assert found == server.expected, f"it complains of {found}, not of {server.expected or 'nothing'}:\n{server.output}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from select import select
 
+from tests.complaints import complaints
 from tests.processes import DEADLINE, FROM_SOURCE, Process, start
 
 
@@ -19,6 +20,11 @@ class Terminal:
         self.fd = fd
         self.screen = ""
         self.seen = 0
+
+    @property
+    def complaints(self) -> list[str]:
+        """What went wrong on our side, as far as the screen shows it."""
+        return complaints(self.screen)
 
     def shows(self, text: str) -> None:
         """Wait until the screen shows a text, after what was waited for before."""
@@ -36,16 +42,17 @@ class Terminal:
         return self.process.wait(DEADLINE)
 
     def end_with(self, answer: str) -> int:
-        """Give an answer, and once more for as long as nothing happens: the exit code.
+        """Give an answer, and press Enter for as long as nothing happens: the exit code.
 
         A Ctrl-C between Python's showing a question and its waiting for what is typed is seen only with the next key.
+        That is no Ctrl-C itself: by another one, at the very end, Python is killed.
         """
         end = time.monotonic() + DEADLINE
         self.type(answer)
         while True:
             if not select([self.fd], [], [], 1.0)[0]:
                 assert time.monotonic() < end, f"it does not end; the screen shows:\n{self.screen}"
-                self.type(answer)
+                self.type("\n")
             elif not self.read():
                 return self.process.wait(DEADLINE)
 

@@ -15,6 +15,9 @@ from tests.processes import DEADLINE, STRONG_SECRET, environment, pamps, serving
 
 pytest_plugins = "tests.cluster_fixtures"
 
+# What uvicorn says of a request that takes longer than the end of a process may.
+CUT_OFF = {"Cancel 1 running task(s), timeout graceful shutdown exceeded", "Exception in ASGI application"}
+
 
 def test_a_database_that_stops_is_503_and_all_is_well_once_it_is_back(folder: Path, cluster: Cluster) -> None:
     with serving(folder, environment(db__uri=cluster.start())) as server:
@@ -29,7 +32,6 @@ def test_a_database_that_stops_is_503_and_all_is_well_once_it_is_back(folder: Pa
         server.wait_until_ready()
         assert server.publish(ada, "after").status_code == 201
         assert server.texts() == {"before", "after"}
-        assert "Traceback" not in server.output
 
 
 def test_a_database_that_hangs_is_503_in_time_and_stops_nothing_else(folder: Path, cluster: Cluster) -> None:
@@ -47,6 +49,7 @@ def test_a_database_that_hangs_is_503_in_time_and_stops_nothing_else(folder: Pat
 def test_pamps_ends_though_its_database_hangs(folder: Path, cluster: Cluster) -> None:
     env = environment(db__uri=cluster.start(), db__connect_timeout=0.5, server__shutdown_timeout=1)
     with serving(folder, env) as server, cluster.frozen(), ThreadPoolExecutor(1) as thread:
+        server.expected = CUT_OFF
         answer = thread.submit(server.status, "/post/")
         until(lambda: server.status("/livez") == 200)
         began = time.monotonic()

@@ -82,25 +82,19 @@ class Database(Runner):
         self.used = {}
 
     async def open(self) -> Pool:
-        """The pool. Raises DatabaseUnavailable, whatever keeps it from being opened."""
+        """The pool. Raises DatabaseUnavailable."""
         if self.pool is None:
             async with self.opening:
                 if self.pool is None:
-                    try:
-                        with self.meanings:
-                            pool = Pool(
-                                self.connect,
-                                self.settings.pool_min_size,
-                                self.settings.pool_size,
-                                self.settings.max_waiting,
-                                self.settings.wait_timeout,
-                            )
-                            await pool.fill()
-                            self.pool = pool
-                    except PampsError:
-                        raise
-                    except Exception as error:  # what the uri asks for can't be: a setting that the server doesn't know
-                        raise errors.DatabaseUnavailable() from error
+                    pool = Pool(
+                        self.connect,
+                        self.settings.pool_min_size,
+                        self.settings.pool_size,
+                        self.settings.max_waiting,
+                        self.settings.wait_timeout,
+                    )
+                    await pool.fill()
+                    self.pool = pool
         return self.pool
 
     @property
@@ -109,25 +103,31 @@ class Database(Runner):
         return math.inf if self.pool is None else self.pool.room
 
     async def connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            asyncpg_uri(self.uri),
-            timeout=self.settings.connect_timeout,
-            # A little later than the server's own, for when the server can't even say so.
-            command_timeout=self.settings.statement_timeout + 5,
-            server_settings={
-                "application_name": "pamps",
-                "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
-                "lock_timeout": str(int(self.settings.lock_timeout * 1000)),
-                "idle_in_transaction_session_timeout": str(IDLE),
-                **PLANNING,
-            },
-        )
+        """A new connection. Raises DatabaseUnavailable, whatever keeps it from being made."""
+        try:
+            with self.meanings:
+                return await asyncpg.connect(
+                    asyncpg_uri(self.uri),
+                    timeout=self.settings.connect_timeout,
+                    # A little later than the server's own, for when the server can't even say so.
+                    command_timeout=self.settings.statement_timeout + 5,
+                    server_settings={
+                        "application_name": "pamps",
+                        "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
+                        "lock_timeout": str(int(self.settings.lock_timeout * 1000)),
+                        "idle_in_transaction_session_timeout": str(IDLE),
+                        **PLANNING,
+                    },
+                )
+        except PampsError:
+            raise
+        except Exception as error:  # what the uri asks for can't be: a setting that the server doesn't know
+            raise errors.DatabaseUnavailable() from error
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection beside the pool, for who listens on it. Raises DatabaseUnavailable."""
-        with self.meanings:
-            connection = await self.connect()
+        connection = await self.connect()
         try:
             yield connection
         finally:
