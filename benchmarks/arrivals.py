@@ -33,13 +33,17 @@ class Visit:
 
 @dataclass
 class Outcome:
-    """Who came, gave up or was answered in the time that is looked at; waits in seconds since they were due."""
+    """Who came, gave up or was answered in the time that is looked at; waits in seconds since they were due.
+
+    `late` is by how much they came later than that: what of the waits is the clients' own, on a machine that is busy.
+    """
 
     seconds: float
     offered: int = 0
     gave_up: int = 0
     served: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
 
 
 class Connection(asyncio.Protocol):
@@ -118,6 +122,7 @@ class Crowd:
         self.visits.append(visit)
         if self.seen():
             self.outcome.offered += 1
+            self.outcome.late.append(self.loop.time() - visit.due)
         self.asking.append(visit)
         if self.idle:
             self.find(self.idle.popitem()[0])

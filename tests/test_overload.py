@@ -66,7 +66,8 @@ def test_the_served_and_the_refused_are_told_apart(port: int) -> None:
     served, refused = len(found.served), len(found.refused)
     assert served > refused > 0
     assert found.gave_up == 0
-    assert served + refused <= found.offered
+    assert served + refused <= found.offered == len(found.late)
+    assert min(found.late) >= 0
     told = figures(found)
     assert (told.served, told.refused) == pytest.approx((served / SECONDS, refused / SECONDS))
     assert told.served_p50_ms is not None
