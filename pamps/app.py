@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Application(lifespan=lifespan, openapi_url=None, telemetry=telemetry.config(settings.telemetry))
     app.state.settings = settings
     app.router.redirect_slashes = False
-    for noun in (post, user, token, two_factor, moderation, auth, email, health, docs):
+    for noun in (post, user, auth, token, two_factor, moderation, email, health, docs):
         # Not include_router(), which matches every request a second time within each included router.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.append(docs.static)
