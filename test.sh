@@ -9,6 +9,7 @@ cd "$(dirname "$0")"
 . ./install.sh
 install requirements.txt requirements-dev.txt || exit 1
 export PATH="$PWD/.venv/bin:$PATH"
+unset PYTHONDONTWRITEBYTECODE # the tests are as many modules again, and each of pytest's processes would compile them
 log=$(mktemp)
 names=$(mktemp)
 trap 'rm -f "$log" "$names"' EXIT

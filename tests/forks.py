@@ -2,7 +2,7 @@
 
 A fresh Python takes more than a second of the CPU for its imports, and the tests start hundreds. What is forked is a
 process like any other, with a pid, a folder, an environment, standard streams, signals and an end of its own; it runs
-what `python -m pamps` runs.
+what `python -m pamps` runs. The server processes that it starts are forked from it.
 """
 
 import atexit
@@ -17,8 +17,10 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from functools import cache
+from multiprocessing import util
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -26,6 +28,8 @@ from tests.checkout import ROOT
 
 # What takes long. Not pamps.commands: they look at the terminal, and at what is set, when they are imported.
 IMPORTED = ("alembic.command", "pamps.app", "pamps.startup", "rich.progress", "typer", "uvicorn.supervisors")
+
+FRESH: Any = util.spawnv_passfds
 
 in_use = True  # not with --slow, by which each is a fresh Python
 
@@ -153,8 +157,42 @@ def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, st
     os.environ.clear()
     os.environ.update(env)
     sys.path[0], sys.argv = cwd, ["pamps", *arguments]
+    util.spawnv_passfds = spawned  # type: ignore[assignment]
     runpy.run_module("pamps", run_name="__main__", alter_sys=True)
     sys.exit()
+
+
+def spawned(program: str, arguments: list[str], kept: tuple[int, ...]) -> int:
+    """Start what multiprocessing would, and keep of our open files what it would: the process's pid."""
+    if arguments[-1] != "--multiprocessing-fork":
+        return int(FRESH(program, arguments, kept))
+    if pid := os.fork():
+        return pid
+    code: object = 1
+    try:
+        forget(kept)
+        sys.argv = ["-c", arguments[-1]]
+        exec(arguments[-2], {"__name__": "__main__"})
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def forget(kept: tuple[int, ...]) -> None:
+    """Be without what exec takes away: files, but for those that are kept, and what was to be done about signals."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+        if file > 2 and file not in (*kept, nothing):
+            with suppress(OSError):  # the one that the list was read from
+                os.fstat(file)
+                os.dup2(nothing, file)  # not closed: whoever still has it would close another that has its number
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 if __name__ == "__main__":
