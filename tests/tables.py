@@ -6,17 +6,21 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, inspect, text
 
 NAMES = ("user", "social", "session", "post", "like", "link", "pgqueuer", "idempotency_key", "two_factor")
+# Of the session of a personal token, when it was last used is written once a minute, in whatever test that is.
+ROWS = {"session": "CASE WHEN name IS NULL THEN to_jsonb(t) ELSE to_jsonb(t) - 'last_used_at' END"}
 
 
 def tables(engine: Engine) -> dict[str, list[str]]:
     """Every row of every table that there is, as JSON."""
+    found = {}
     with engine.connect() as connection:
         there = set(inspect(connection).get_table_names())
-        return {
-            name: list(connection.scalars(text(f'SELECT to_json(t)::text AS row FROM "{name}" AS t ORDER BY row')))
-            for name in NAMES
-            if name in there
-        }
+        for name in NAMES:
+            if name in there:
+                row = ROWS.get(name, "to_jsonb(t)")
+                query = f'SELECT ({row})::text AS row FROM "{name}" AS t ORDER BY row'
+                found[name] = list(connection.scalars(text(query)))
+    return found
 
 
 @contextmanager
