@@ -44,7 +44,7 @@ TABLES = (
 LONGEST = {
     f"test_{name}.py"
     for name in (
-        *("installed", "schemathesis", "under_load", "cli_serve", "restore", "mail_delivery", "outages"),
+        *("readme", "installed", "schemathesis", "under_load", "cli_serve", "restore", "mail_delivery", "outages"),
         *("healing", "metrics", "doctor", "cli_accounts", "cli", "backup", "soak", "benchmarks", "histories"),
     )
 }
