@@ -188,10 +188,10 @@ class PersonalToken(NamedTuple):
         return f"pamps_{user_id}_{session_id}_{self.ending}"
 
 
-def new_personal_token(scopes: Collection[str]) -> PersonalToken:
-    """A personal token for one scope or more."""
+def new_personal_token(scopes: Collection[str], secret: str) -> PersonalToken:
+    """A personal token for one scope or more, from 256 random bits in base64url."""
     in_order = [scope for scope in SCOPES if scope in scopes]
-    ending = f"{''.join(scope[0] for scope in in_order)}_{secrets.token_urlsafe(HALF)}"
+    ending = f"{''.join(scope[0] for scope in in_order)}_{secret}"
     return PersonalToken(in_order, ending, digest(ending.encode()))
 
 

@@ -13,7 +13,7 @@ from pamps.config import Settings
 from pamps.models import User
 from pamps.queries import idempotency as keys
 from pamps.routing.idempotency import Asked
-from tests.again import NEW, count, key, same
+from tests.again import NEW, aged, count, key, rotated, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World
 from tests.statements import STATEMENTS
@@ -153,9 +153,7 @@ def test_a_new_secret_key_is_no_reason_to_write_twice(
 ) -> None:
     headers = key()
     first = as_ada.post("/post/", json={"text": "Hello!"}, headers=headers)
-    old = settings.security.secret_key
-    rotated = settings.security.model_copy(update={"secret_key": old[::-1], "old_secret_keys": (old,)})
-    with Api(create_app(settings.model_copy(update={"security": rotated}))) as anew, unchanged(engine):
+    with Api(create_app(rotated(settings))) as anew, unchanged(engine):
         sent = {**as_ada.headers, **headers}
         assert same(anew.post("/post/", json={"text": "Hello!"}, headers=sent), first)
         answer = anew.post("/post/", json={"text": "Hello?"}, headers=sent)
@@ -180,13 +178,6 @@ def test_a_larger_one_would_not_be(as_ada: Signed, engine: Engine) -> None:
     assert as_ada.post("/post/1/like/", headers=key()).status_code == 201
     with engine.connect() as connection, pytest.raises(IntegrityError, match="idempotency_key_answer_check"):
         connection.execute(text("UPDATE idempotency_key SET answer = repeat('x', 1000001)::bytea"))
-
-
-def aged(engine: Engine, hours: float) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE idempotency_key SET created_at = created_at - :hours * interval '1 hour'"), {"hours": hours}
-        )
 
 
 def test_an_answer_is_kept_for_a_day(as_ada: Signed, engine: Engine) -> None:

@@ -27,14 +27,15 @@ from pamps.errors import PampsError
 from pamps.models.shape import IDEMPOTENCY_KEY, RULES
 from pamps.queries import idempotency as keys
 from pamps.routing.injection import Handler
-from pamps.security import digest
+from pamps.security import digest, encoded, new_seed
 
 HEADER = b"idempotency-key"
 KEY = re.compile(IDEMPOTENCY_KEY.encode())
-# POST, and yet nothing is created that could be there twice; or the answer is a secret, which is kept nowhere.
+SEED = re.compile(rb"\0([A-Za-z0-9_-]{43})")  # in place of a secret: no JSON has a NUL in it
+# POST, and yet nothing is created that would be there twice: a session that nobody has heard of serves nobody.
 LEFT_OUT = frozenset(
     {
-        *("/token", "/refresh_token", "/revoke_token", "/user/me/tokens/"),
+        *("/token", "/refresh_token", "/revoke_token"),
         *("/user/me/two-factor/", "/user/me/two-factor/confirm/", "/user/me/two-factor/recovery-codes/"),
         *("/user/me/email/verification/", "/email_verification", "/password_reset", "/password_reset/confirm"),
     }
@@ -105,6 +106,10 @@ class Asked:
         """Tells whether another request is the same. Nobody can try out bodies who has not the secret and the key."""
         return hmac.digest(secret.encode(), b"a request with a key\0" + self.whole, "sha256")
 
+    def shown(self, seed: bytes, secret: str) -> bytes:
+        """The secret in the answer that a seed stands for, in base64url. It takes our secret and the client's key."""
+        return encoded(hmac.digest(secret.encode(), b"shown once\0" + seed + b"\0" + self.whole, "sha256")).encode()
+
 
 class Known(Exception):
     """It has been answered before: whatever was about to be done is not."""
@@ -130,6 +135,7 @@ class Once(Runner):
         self.asked = asked
         self.secrets = (settings.security.secret_key, *settings.security.old_secret_keys)
         self.kept = timedelta(hours=settings.server.idempotency_hours)
+        self.seeds: dict[bytes, bytes] = {}  # by what the answer shows
         self.owner: int | None = None
         self.connection: Any = None
         self.transaction = AsyncExitStack()
@@ -143,6 +149,13 @@ class Once(Runner):
         """Commit, or after an error roll back."""
         with self.database.meanings:
             await self.transaction.__aexit__(kind, error, trace)
+
+    def secret(self) -> str:
+        """256 bits for the answer to show, which come again with it. What is kept is the seed of them."""
+        seed = new_seed().encode()
+        shown = self.asked.shown(seed, self.secrets[0])
+        self.seeds[shown] = seed
+        return shown.decode()
 
     async def row(self, statement: Statement, **params: Any) -> Record | None:
         """The first row of a statement. Raises Known where the request has been answered before."""
@@ -193,10 +206,11 @@ class Once(Runner):
 
     def repeated(self, found: Record) -> Exception:
         """The answer to the earlier request with the key, if it was the same; by today's secret or an old one."""
-        same = any(hmac.compare_digest(found["fingerprint"], self.asked.fingerprint(secret)) for secret in self.secrets)
-        if not same:
+        known = [one for one in self.secrets if hmac.compare_digest(found["fingerprint"], self.asked.fingerprint(one))]
+        if not known:
             return errors.IdempotencyKeyReused()
-        return Known(Response(found["answer"], found["status"], json.loads(found["headers"])))
+        answer = SEED.sub(lambda seed: self.asked.shown(seed[1], known[0]), found["answer"])
+        return Known(Response(answer, found["status"], json.loads(found["headers"])))
 
     async def keep(self, response: Response) -> None:
         """Keep an answer with what it tells of. A refusal is none: nothing was written."""
@@ -206,6 +220,9 @@ class Once(Runner):
             await self.give_up()
             return
         headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+        answer = bytes(response.body)
+        for shown, seed in self.seeds.items():
+            answer = answer.replace(shown, b"\0" + seed)
         await self.row(
             keys.keep,
             key=self.asked.id(self.owner),
@@ -213,7 +230,7 @@ class Once(Runner):
             fingerprint=self.asked.fingerprint(self.secrets[0]),
             status=response.status_code,
             headers=json.dumps(headers),
-            answer=bytes(response.body),
+            answer=answer,
         )
 
 
