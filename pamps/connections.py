@@ -170,6 +170,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
             raise Refused(errors.Overloaded())
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
+            raise Refused(errors.MalformedRequest("a request names its host once"))
         self.in_head = False
         self.unused = 0
         self.deadline = self.loop.time() + self.settings.body_timeout

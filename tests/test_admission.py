@@ -177,7 +177,7 @@ def test_a_connection_goes_on_after_a_refusal(settings: Settings, engine: Engine
 
 
 def test_the_body_of_a_refused_request_is_passed_over(settings: Settings, engine: Engine, empty: None) -> None:
-    body = b"GET /livez HTTP/1.1\r\n\r\n"
+    body = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     with overloaded(settings, engine) as port, Connection(port) as connection:
         connection.send("POST /post/ HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "")
         assert answer(connection)[0] == 503

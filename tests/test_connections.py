@@ -106,6 +106,21 @@ def test_what_is_no_request_is_told_so(port: int, sent: bytes) -> None:
         assert refused(connection) == (400, b"malformed-request")
 
 
+@pytest.mark.parametrize(
+    "lines", [["GET / HTTP/1.1"], ["GET / HTTP/1.1", "Host: x", "Host: x"], ["GET / HTTP/1.0", "Host: x", "host: y"]]
+)
+def test_a_request_that_does_not_name_its_host_once_is_refused(port: int, lines: list[str]) -> None:
+    with Connection(port) as connection:
+        connection.send(*lines, "")
+        assert refused(connection) == (400, b"malformed-request")
+
+
+def test_one_of_http_1_0_need_not_name_it(port: int) -> None:
+    with Connection(port) as connection:
+        connection.send("GET /livez HTTP/1.0", "")
+        assert connection.head()[0] == 200
+
+
 def drip(connection: Connection, sent: bytes) -> None:
     """Send byte by byte, one for each look that the server has at its connections, until it has had enough."""
     connection.socket.settimeout(0.2)

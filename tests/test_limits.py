@@ -90,6 +90,25 @@ def test_each_kind_of_work_is_counted_by_itself(limited: Limited, world: World, 
                 assert api.as_(token).request(method, path, **options).status_code == 429
 
 
+def test_another_email_counts_as_a_sign_up(limited: Limited, world: World, engine: Engine) -> None:
+    """Or somebody with an account could ask of many emails whether they have one."""
+    ada = world.user("ada")
+    world.user("bob")
+    with limited(sign_up="2/day", write="9/day") as api:
+        as_ada = api.as_(world.sign_in(ada)[0])
+        assert as_ada.patch("/user/me/", json={"email": "new@example.com"}).status_code == 200
+        assert problem(as_ada.patch("/user/me/", json={"email": "bob@example.com"})) == (409, "email-taken")
+        with unchanged(engine):
+            refused = as_ada.patch("/user/me/", json={"email": "bob@example.com"})
+            assert problem(refused) == (429, "too-many-requests")
+            assert int(refused.headers["retry-after"]) > 60
+            assert (
+                api.post("/user/", json={"email": "e@example.com", "username": "e", "password": PASSWORD}).status_code
+                == 429
+            )
+        assert standing(as_ada.patch("/user/me/", json={"name": "Ada"})) == ("write", 5)
+
+
 def test_what_is_not_limited_says_nothing_and_is_never_refused(limited: Limited) -> None:
     with limited(read="1/day") as api:
         assert [api.get("/").status_code, api.get("/").status_code] == [200, 429]

@@ -96,6 +96,14 @@ class Limits:
             await problem(errors.TooManyRequests(seconds))(scope, receive, with_standing)
 
 
+def count_as(kind: str, scope: Scope) -> None:
+    """Count a request for another kind of work too, which it turned out to be. Raises TooManyRequests."""
+    if limit := scope["app"].state.limits.get(kind):
+        left, seconds = limit.take(who(scope, kind))
+        if left < 0:
+            raise errors.TooManyRequests(seconds)
+
+
 def kind_of(scope: Scope) -> str | None:
     """What kind of work a request asks for; None for what is not limited."""
     path, method = scope["path"].rstrip("/"), scope["method"]

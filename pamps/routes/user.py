@@ -18,6 +18,7 @@ from pamps.errors import (
     UserNotFound,
 )
 from pamps.mail.languages import Language
+from pamps.middleware.limits import count_as
 from pamps.models.post import PostResponse
 from pamps.models.session import SessionResponse
 from pamps.models.shape import NO_NUL
@@ -90,13 +91,18 @@ async def me(viewer: Viewer, db: Database) -> Response:
     response_model=MeResponse,
     responses=raises(SignInNeeded, RecentSignInNeeded, UsernameTaken, UsernameReserved, EmailTaken),
 )
-async def change(body: UserUpdate, viewer: Viewer, db: Database, settings: Settings, language: Language) -> Response:
+async def change(
+    request: Request, body: UserUpdate, viewer: Viewer, db: Database, settings: Settings, language: Language
+) -> Response:
     """Change my profile; what is not sent stays as it is. A personal token may not change the username or the email.
 
-    Another email takes a sign-in of the last minutes. The old one is told of it; the new one is not verified.
+    Another email takes a sign-in of the last minutes. The old one is told of it; the new one is not verified. It counts
+    as a sign-up, too: either way one learns whether there is an account with that email.
     """
     if viewer.proof is not None and body.model_fields_set & {"username", "email"}:
         raise SignInNeeded("a personal token can't change what one signs in with; sign in")
+    if "email" in body.model_fields_set:
+        count_as("sign_up", request.scope)
     changes = body.model_dump_json(exclude_unset=True)
     lately = settings.security.email_change_minutes * 60
     return json(await db.one(users.change, viewer, changes=changes, language=language, lately=lately))
