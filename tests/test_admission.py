@@ -81,7 +81,7 @@ def test_more_than_may_wait_for_a_connection_is_refused_at_once(
     settings: Settings, world: World, engine: Engine
 ) -> None:
     as_ada = world.sign_in(world.user("ada"))[0]
-    narrow = changed(settings, db={"pool_min_size": 1, "pool_size": 1, "max_waiting": 2})
+    narrow = changed(settings, db={"pool_min_size": 1, "pool_size": 1, "max_waiting": 2, "wait_timeout": PATIENCE})
     with Api(create_app(narrow)) as api, ThreadPoolExecutor(8) as threads:
         pool = api.application.state.database.pool
         with unchanged(engine), blocked(engine) as wait_for:
