@@ -48,6 +48,11 @@ def test_a_token_is_made_and_works(api: Api, ada: Someone) -> None:
     assert as_token.post("/post/", json={"text": "By a program."}).json()["user_id"] == ada.user.id
 
 
+def test_it_is_written_like_every_other_answer(ada: Someone) -> None:
+    response = ada.post(TOKENS, json={"name": "olá", "scopes": ["read"]})
+    assert '"name":"olá","scopes":["read"]' in response.text
+
+
 def test_its_text_is_shown_once_and_not_kept(ada: Someone, engine: Engine) -> None:
     made = make(ada)
     secret = made.pop("token").split("_", 4)[4]

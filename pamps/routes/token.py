@@ -3,6 +3,7 @@
 import json
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from pamps.auth import Owner
 from pamps.dependencies import Database
@@ -40,7 +41,7 @@ async def make_token(body: PersonalTokenRequest, viewer: Owner, db: Database) ->
         days=body.expires_in_days,
     )
     made = {**json.loads(row["body"]), "token": token.text(viewer.user_id, row["id"])}
-    return Response(json.dumps(made), 201, NO_STORE, "application/json")
+    return JSONResponse(made, 201, NO_STORE)
 
 
 @router.delete("/{id}/", status_code=204, response_model=None, responses=raises(TokenNotFound))
