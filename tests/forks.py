@@ -158,8 +158,24 @@ def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, st
     os.environ.update(env)
     sys.path[0], sys.argv = cwd, ["pamps", *arguments]
     util.spawnv_passfds = spawned  # type: ignore[assignment]
-    runpy.run_module("pamps", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("pamps", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code or 0
+        if isinstance(code, int) and threading.active_count() == 1:
+            leave(code)
+        raise
     sys.exit()
+
+
+def leave(code: int) -> NoReturn:
+    """End as Python does, but take nothing apart: all memory that is shared would be copied, to be thrown away."""
+    atexit._run_exitfuncs()
+    with suppress(OSError):  # else Python says what there is to say of it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def spawned(program: str, arguments: list[str], kept: tuple[int, ...]) -> int:
