@@ -118,7 +118,8 @@ class Delivery:
         try:
             if not self.ending.is_set():
                 await jobs.run(
-                    dequeue_timeout=POLL,
+                    # What is tried again nobody is notified of.
+                    dequeue_timeout=min(POLL, timedelta(seconds=self.settings.mail.retry_seconds)),
                     batch_size=AT_ONCE // 2,
                     max_concurrent_tasks=AT_ONCE,
                     heartbeat_timeout=HEARTBEAT,
