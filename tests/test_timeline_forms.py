@@ -20,7 +20,11 @@ FOLLOWS = """
     INSERT INTO social (follower_id, followed_id) SELECT :reader, id FROM "user" WHERE id <> :reader
     ORDER BY id LIMIT :follows
 """
-POST = "INSERT INTO post (user_id, parent_id, text) VALUES (:author, :parent, 'x')"
+POSTS = """
+    INSERT INTO post (user_id, parent_id, text)
+    SELECT author, parent, 'x' FROM unnest(CAST(:authors AS bigint[]), CAST(:parents AS bigint[]))
+    WITH ORDINALITY AS p (author, parent, number) ORDER BY number
+"""
 TIMELINE = """
     SELECT post.id FROM post JOIN social ON followed_id = user_id WHERE follower_id = :reader
     AND (:replies OR parent_id IS NULL) ORDER BY post.id DESC
@@ -41,11 +45,11 @@ def published(engine: Engine, reader: int, follows: int, authors: list[int], see
         first = connection.execute(
             text('SELECT min(id) FROM "user" WHERE id <> :reader'), {"reader": reader}
         ).scalar_one()
-        rows = [
-            {"author": first + number - 1, "parent": random.randint(1, index) if index % 3 == 2 else None}
-            for index, number in enumerate(authors)
-        ]
-        connection.execute(text(POST), rows)
+        rows = {
+            "authors": [first + number - 1 for number in authors],
+            "parents": [random.randint(1, index) if index % 3 == 2 else None for index in range(len(authors))],
+        }
+        connection.execute(text(POSTS), rows)
 
 
 def by_anybody(random: Random, count: int) -> list[int]:
