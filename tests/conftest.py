@@ -87,7 +87,7 @@ def server_uri() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_database(server_uri: str) -> Iterator[Callable[..., str]]:
-    """Makes empty databases, in UTF8 unless it is told otherwise, and drops them in the end."""
+    """Makes empty databases, in UTF8 unless it is told otherwise, and leaves none on a server that stays."""
     made: list[str] = []
 
     def execute(statement: str) -> None:
@@ -104,6 +104,8 @@ def new_database(server_uri: str) -> Iterator[Callable[..., str]]:
         return make_url(server_uri).set(database=name).render_as_string(hide_password=False)
 
     yield make
+    if not load_settings().test_db.uri:
+        return  # all of the server goes; dropping a database writes out what others hold
     for name in made:
         execute(f"DROP DATABASE {name} WITH (FORCE)")
 
