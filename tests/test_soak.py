@@ -44,7 +44,7 @@ def test_warming_up_does_not_count(tmp_path: Path) -> None:
 
 def test_a_soak_runs_everything_and_looks_at_every_process() -> None:
     with short_folder() as folder:
-        done = benchmark("soak", "--minutes", "0.1", "--directory", folder, cwd=folder)
+        done = benchmark("soak", "--minutes", "0.05", "--directory", folder, cwd=folder)
         assert list(folder.iterdir()) == [], "it leaves something behind"
     # In so short a time anything may seem to grow.
     assert (done.returncode, done.stderr) in ((0, ""), (1, "something grows\n"))
