@@ -111,32 +111,43 @@ def bare() -> dict[str, str]:
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a process for each request, until nobody is left to ask."""
+    """Fork a process for each request, and tell of each when it has ended, until nobody is left to ask."""
     for name in IMPORTED:
         importlib.import_module(name)
     assert threading.active_count() == 1, "a process with threads can't be forked"
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is for those who ask
+    awake, waking = socket.socketpair()
+    waking.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+    running: dict[int, int] = {}  # by pid, where its exit code is told
     while True:
-        message, files, _, _ = socket.recv_fds(requests, 100_000, 4)
-        if not message:
-            return
-        if os.fork() == 0:
-            requests.close()
+        ready, _, _ = select.select([requests, awake], [], [])
+        if awake in ready:
+            awake.recv(4096)
+            for pid in list(running):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    tell(running[pid], os.waitstatus_to_exitcode(status))
+                    os.close(running.pop(pid))
+        if requests in ready:
+            message, files, _, _ = socket.recv_fds(requests, 100_000, 4)
+            if not message:
+                return
             *streams, telling = files
             if (pid := os.fork()) == 0:
-                os.close(telling)
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for ours in (requests, awake, waking):
+                    ours.close()
+                for other in (telling, *running.values()):
+                    os.close(other)
                 become(streams, **json.loads(message))
-            for file in (0, 1, 2, *streams):
+            for file in streams:
                 os.close(file)
             tell(telling, pid)
-            tell(telling, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-            os._exit(0)
-        for file in files:
-            os.close(file)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            running[pid] = telling
 
 
 def tell(telling: int, number: int) -> None:
