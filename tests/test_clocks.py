@@ -1,29 +1,29 @@
 """A clock that jumps: that of the service, while it runs, forwards and backwards, by more than any token lasts."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from secrets import token_hex
 
 import httpx2
 import pytest
 
 from tests.checkout import ROOT
-from tests.clusters import Cluster
 from tests.factories import PASSWORD
 from tests.processes import Server, environment, serving
-
-pytest_plugins = "tests.cluster_fixtures"
 
 HOUR = 3600
 DAY = 24 * HOUR
 
 
-class Jumping(NamedTuple):
-    """A server, and its clock."""
+@dataclass
+class Jumping:
+    """A server, its clock, and somebody who uses it."""
 
     server: Server
     clock: Path
+    name: str = ""
 
     def ahead(self, seconds: int) -> None:
         new = self.clock.with_suffix(".new")
@@ -31,7 +31,7 @@ class Jumping(NamedTuple):
         new.replace(self.clock)
 
     def sign_in(self) -> dict[str, str]:
-        answer = self.server.request("POST", "/token", data={"username": "ada", "password": PASSWORD})
+        answer = self.server.request("POST", "/token", data={"username": self.name, "password": PASSWORD})
         assert answer.status_code == 200
         found: dict[str, str] = answer.json()
         return found
@@ -46,15 +46,24 @@ class Jumping(NamedTuple):
         return answer.status_code, answer.json().get("code")
 
 
-@pytest.fixture
-def jumping(folder: Path, cluster: Cluster) -> Iterator[Jumping]:
+@pytest.fixture(scope="module")
+def started(migrated_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jumping]:
+    folder = tmp_path_factory.mktemp("jumping")
     clock = folder / "ahead"
     clock.write_text("0")
     quiet = "ignore:datetime.datetime size changed"  # asyncpg sees that the class is not Python's own
     command = (sys.executable, "-W", quiet, str(ROOT / "tests" / "jumping.py"), str(clock))
-    with serving(folder, environment(db__uri=cluster.start()), command=command) as server:
-        server.register("ada")
+    with serving(folder, environment(db__uri=migrated_database()), command=command) as server:
         yield Jumping(server, clock)
+
+
+@pytest.fixture
+def jumping(started: Jumping) -> Jumping:
+    """Nobody has jumped yet, and somebody new is there."""
+    started.ahead(0)
+    started.name = f"user{token_hex(4)}"
+    started.server.register(started.name)
+    return started
 
 
 def test_sessions_outlast_every_jump_and_access_tokens_are_renewed(jumping: Jumping) -> None:
@@ -85,7 +94,7 @@ def test_a_token_is_as_old_as_the_clock_says_and_the_session_as_old_as_it_is(jum
 
 
 def test_an_answer_is_kept_for_as_long_whatever_the_clock_says(jumping: Jumping) -> None:
-    headers = {**jumping.server.sign_in("ada"), "Idempotency-Key": "a"}
+    headers = {**jumping.server.sign_in(jumping.name), "Idempotency-Key": "a"}
     first = jumping.server.publish(headers, "Hello!")
     for ahead in (29 * 60, -30 * DAY):
         jumping.ahead(ahead)
