@@ -124,7 +124,9 @@ def test_workers_whose_parent_is_killed_finish_what_was_begun_and_end(
 
 
 def test_a_new_version_that_fails_to_migrate_leaves_the_old_one_serving(folder: Path, cluster: Cluster) -> None:
-    with serving(folder, loaded(db__uri=cluster.start()), *WORKERS) as server, writing(server) as writers:
+    env = loaded(db__uri=cluster.start())
+    # Few, for the new version starts beside them.
+    with serving(folder, env, *WORKERS) as server, writing(server, clients=2) as writers:
         writers.wait_for(3)
         new = fresh_clone(folder / "new")
         step = FAILING.format(down_revision=schema.head())

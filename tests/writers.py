@@ -106,13 +106,13 @@ class Writers:
 
 
 @contextmanager
-def writing(server: Server, patient: bool = True) -> Iterator[Writers]:
+def writing(server: Server, patient: bool = True, clients: int = CLIENTS) -> Iterator[Writers]:
     """Clients that write to a server, until this ends at the latest."""
     name, stop = token_hex(4), Event()
     people = [server.register(f"w{name}-{number}") for number in range(4)]
     port = int(server.url.rsplit(":", 1)[1])
-    each = [Writer(port, f"{name}-{number}", people[number % 4], patient, stop) for number in range(CLIENTS)]
-    with ThreadPoolExecutor(CLIENTS) as threads:
+    each = [Writer(port, f"{name}-{number}", people[number % 4], patient, stop) for number in range(clients)]
+    with ThreadPoolExecutor(clients) as threads:
         try:
             yield Writers(name, each, [threads.submit(writer.write) for writer in each], stop)
         finally:
