@@ -1,10 +1,10 @@
 """Personal tokens, which are rows of the table `session`: the shapes that clients see."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from pamps.models.shape import Answer, Id, Instant, Name, Request
+from pamps.models.shape import Answer, Id, Instant, Name, Request, whole
 
 DAYS = 90  # that a token lasts, unless its maker says otherwise
 DAYS_MAX = 366
@@ -17,7 +17,7 @@ class PersonalTokenRequest(Request):
 
     name: Name
     scopes: list[Scope] = Field(min_length=1, max_length=3)
-    expires_in_days: int = Field(default=DAYS, ge=1, le=DAYS_MAX)
+    expires_in_days: Annotated[int, BeforeValidator(whole)] = Field(default=DAYS, ge=1, le=DAYS_MAX)
 
 
 class PersonalTokenResponse(Answer):
