@@ -28,6 +28,9 @@ WAITING = """
     WHERE datname = current_database() AND application_name = 'pamps' AND wait_event_type = 'Lock'
 """
 
+# Who finds a deadlock is broken off, and both would look after a second: the one that was held open looks later.
+LOOKS_LATER = "SET LOCAL deadlock_timeout = '5s'"
+
 Answer = Record | PampsError
 
 
@@ -96,6 +99,7 @@ class Stage:
                     while not await watching.fetchval(WAITING):
                         assert not waiting.done(), "the second did not wait for the first"
                     if then:
+                        await connection.execute(LOOKS_LATER)
                         await connection.fetchrow(then.statement.sql, *then.arguments())
                     if not commit:
                         raise RolledBack
