@@ -6,6 +6,7 @@ what `python -m pamps` runs. The server processes that it starts are forked from
 """
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import traceback
 from contextlib import suppress
@@ -29,6 +31,7 @@ from tests.checkout import ROOT
 # What takes long. Not pamps.commands: they look at the terminal, and at what is set, when they are imported.
 IMPORTED = ("alembic.command", "pamps.app", "pamps.startup", "rich.progress", "typer", "uvicorn.supervisors")
 
+Streams = tuple[IO[Any], IO[Any], IO[Any]]  # standard input, output and error
 FRESH: Any = util.spawnv_passfds
 
 in_use = True  # not with --slow, by which each is a fresh Python
@@ -68,11 +71,11 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(arguments: list[str], cwd: Path, env: dict[str, str], streams: tuple[IO[Any], IO[Any], IO[Any]]) -> Forked:
+def fork(arguments: list[str], cwd: Path, env: dict[str, str], streams: Streams, at_a_terminal: bool) -> Forked:
     """Start `pamps` with these arguments and standard streams."""
     told, telling = os.pipe()
     try:
-        asked = {"arguments": arguments, "cwd": str(cwd), "env": env}
+        asked = {"arguments": arguments, "cwd": str(cwd), "env": env, "at_a_terminal": at_a_terminal}
         message = json.dumps(asked).encode()
         socket.send_fds(nursery(), [message], [*(stream.fileno() for stream in streams), telling])
     finally:
@@ -155,8 +158,10 @@ def tell(telling: int, number: int) -> None:
         os.write(telling, b"%d\n" % number)
 
 
-def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
+def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, str], at_a_terminal: bool) -> NoReturn:
     """Be what `python -m pamps` is."""
+    if at_a_terminal:
+        lead(streams[0])
     for number, file in enumerate(streams):
         os.dup2(file, number)
     for file in set(streams):
@@ -177,6 +182,12 @@ def become(streams: list[int], arguments: list[str], cwd: str, env: dict[str, st
             leave(code)
         raise
     sys.exit()
+
+
+def lead(terminal: int) -> None:
+    """Have a terminal to oneself, so that its Ctrl-C is a signal."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 def leave(code: int) -> NoReturn:

@@ -1,13 +1,11 @@
 """`pamps` as its users run it: in a process of its own, seen from outside."""
 
-import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryFile
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 import pytest
@@ -31,7 +29,6 @@ HERE = {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
 STRONG_SECRET = "q8ZtVb2Lx0Rk6YwNd4Jh1MfGp7Cs3Ae5"  # 32 characters, fit for production
 
 Found = TypeVar("Found")
-Streams = tuple[IO[Any], IO[Any], IO[Any]]  # standard input, output and error
 Process = subprocess.Popen[bytes] | forks.Forked
 
 
@@ -102,23 +99,21 @@ def benchmark(program: str, *arguments: str | Path, cwd: Path) -> subprocess.Com
     )
 
 
-def start(command: list[str], cwd: Path, env: dict[str, str], streams: Streams, at_a_terminal: bool = False) -> Process:
-    """Start a command: forked, where it is `pamps` out of this source in an environment like that of the tests.
-
-    At a terminal it is a fresh one: what a terminal does to a process is no matter for imitations.
-    """
+def start(
+    command: list[str],
+    cwd: Path,
+    env: dict[str, str],
+    streams: forks.Streams,
+    at_a_terminal: bool = False,
+    fresh: bool = False,
+) -> Process:
+    """Start a command: forked, where it is `pamps` out of this source in an environment like that of the tests."""
     like_ours = all(env.get(name) == value for name, value in HERE.items())
-    if forks.in_use and like_ours and not at_a_terminal and tuple(command[: len(FROM_SOURCE)]) == FROM_SOURCE:
-        return forks.fork(command[len(FROM_SOURCE) :], cwd, env, streams)
+    if forks.in_use and like_ours and not fresh and tuple(command[: len(FROM_SOURCE)]) == FROM_SOURCE:
+        return forks.fork(command[len(FROM_SOURCE) :], cwd, env, streams, at_a_terminal)
     stdin, stdout, stderr = streams
-    before = partial(lead, stdin.fileno()) if at_a_terminal else None
+    before = partial(forks.lead, stdin.fileno()) if at_a_terminal else None
     return subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=before)
-
-
-def lead(terminal: int) -> None:
-    """Have a terminal to oneself, so that its Ctrl-C is a signal."""
-    os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 class Server:

@@ -73,13 +73,13 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, cwd: Path, env: dict[str, str]) -> Iterator[Terminal]:
-    """`pamps` with a terminal of its own."""
+def terminal(*arguments: str, cwd: Path, env: dict[str, str], fresh: bool = False) -> Iterator[Terminal]:
+    """`pamps` with a terminal of its own; on request as it is when all is still to be imported."""
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r+b", buffering=0) as screen:
         streams = (screen, screen, screen)
         there = env | {"TERM": "xterm", "COLUMNS": "100"}
-        process = start([*FROM_SOURCE, *arguments], cwd, there, streams, at_a_terminal=True)
+        process = start([*FROM_SOURCE, *arguments], cwd, there, streams, at_a_terminal=True, fresh=fresh)
     found = Terminal(process, ours)
     try:
         yield found

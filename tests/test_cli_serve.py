@@ -93,7 +93,8 @@ def test_ctrl_c_ends_it_quietly_while_its_processes_start(pamps: Commands, argum
         processes = [line.split(None, 1) for line in listed.stdout.splitlines()]
         return any(parent == str(there.process.pid) and "spawn_main" in command for parent, command in processes)
 
-    with terminal("serve", "--port", "0", *arguments, cwd=pamps.folder, env=pamps.environment()) as there:
+    here = pamps.environment()
+    with terminal("serve", "--port", "0", *arguments, cwd=pamps.folder, env=here, fresh=True) as there:
         until(children)
         there.type("\x03")
         assert there.end() == 0
