@@ -74,7 +74,7 @@ def test_every_page_is_right_however_many_are_followed(
     published(engine, reader, follows, authors, seed=follows)
     with engine.begin() as connection:
         right = list(connection.scalars(text(TIMELINE), {"reader": reader, "replies": replies}))
-    for limit in (7, 100):
+    for limit in (13, 100):
         found = every_page(ada, f"/user/timeline/?limit={limit}&include_replies={str(replies).lower()}")
         assert ids(found) == right[: len(found)]
         assert len(found) == len(right)
