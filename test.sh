@@ -45,6 +45,7 @@ check "imports" lint-imports
 check "security" bandit -q -r pamps -c pyproject.toml
 check "migrations" pytest -q tests/test_migrations.py
 [ -t 1 ] && progress=/dev/tty # they take minutes
-check "tests" pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_migrations.py "${slow[@]}"
+# Three, for two cores: what waits, for a timeout or for a lock, leaves its core to the others.
+check "tests" pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/test_migrations.py "${slow[@]}"
 cat "$names"
 exit "$failed"
