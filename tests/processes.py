@@ -234,5 +234,6 @@ def started(cwd: Path, env: dict[str, str], *command: str, patience: float = DEA
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                pytest.fail(f"it did not end when it was asked to:\n{server.output}")
     found = set(server.complaints)
     assert found == server.expected, f"it complains of {found}, not of {server.expected or 'nothing'}:\n{server.output}"
