@@ -122,24 +122,12 @@ FOLLOWING = f"""
 UPDATE "user" SET following_count = (SELECT count(*) FROM social WHERE follower_id = id) WHERE id < {ACTIVE}
 """
 
-# Autovacuum's ANALYZE holds a snapshot, and as long as one is held nothing that tests undid is cleared out of the way.
-LEFT_ALONE = """
-DO $$
-DECLARE name regclass;
-BEGIN
-    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP
-        EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', name);
-    END LOOP;
-END $$
-"""
-
 
 def gather(uri: str, size: int) -> None:
     """Fill an empty, migrated database. The triggers are away: counting one by one would take most of the time."""
     numbers = {"users": size * USERS, "posts": size * POSTS, "old_posts": size * OLD_POSTS}
     with connected(uri) as cursor:
         cursor.execute("SET synchronous_commit = on")  # else VACUUM, right after, can't tell that all may see the rows
-        cursor.execute(LEFT_ALONE)
         for table in TABLES:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for step in (

@@ -49,6 +49,16 @@ class Planner:
             once(cursor, execute)
             return min((once(cursor, execute) for _ in range(2)), key=lambda touched: touched.buffers)
 
+    def clear_up(self) -> None:
+        """Throw away the versions of rows that have been undone, or statements would read these too.
+
+        Reading throws them away as well, but not while anybody on the server has an older snapshot, in any database.
+        """
+        self.connection.autocommit = True
+        with self.connection.cursor() as cursor:
+            cursor.execute("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF)")
+        self.connection.autocommit = False
+
     @contextmanager
     def prepared(self, statement: Statement, params: Mapping[str, Any]) -> Iterator[tuple[RealDictCursor, str]]:
         """A cursor in a transaction that is rolled back, and the EXECUTE that runs a statement there."""
