@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from select import select
 from socket import MSG_WAITALL
 from typing import Any
@@ -20,13 +21,13 @@ from pamps.middleware.admission import Admission
 from tests.api import Api, problem
 from tests.factories import World
 from tests.live import Connection, served
+from tests.locks import until_waiting
 from tests.tables import unchanged
 from tests.test_metrics import SHOWN, TOKEN
 from tests.test_watching import APP
 from tests.watched import PATIENCE, until
 
 GET = ("GET /post/ HTTP/1.1", "Host: x", "")
-AT_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def changed(settings: Settings, **changes: dict[str, Any]) -> Settings:
@@ -47,14 +48,9 @@ def changed(settings: Settings, **changes: dict[str, Any]) -> Settings:
 def blocked(engine: Engine, table: str = "post") -> Iterator[Callable[[int], None]]:
     """A table that nobody can read; gives what returns once so many statements wait for it."""
 
-    def wait_for(count: int) -> None:
-        # Each look a transaction of its own: within one, connections that are new do not show.
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
-            until(lambda: other.execute(text(AT_A_LOCK)).scalar_one() == count)
-
     with engine.begin() as connection:
         connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-        yield wait_for
+        yield partial(until_waiting, engine)
 
 
 def test_more_than_may_be_in_flight_is_refused_at_once_and_served_again_later(

@@ -23,14 +23,12 @@ from tests.api import Api, problem
 from tests.document import OPERATIONS, Operation
 from tests.factories import PASSWORD, World
 from tests.forge import signed
+from tests.locks import WAITING, until_waiting
 from tests.tables import unchanged
 from tests.test_bodies import GOOD
 from tests.test_errors import NOBODY_LISTENS
-from tests.watched import until
 
 WITHOUT_DATABASE = {"/", "/livez"}
-WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
 TERMINATE = """
     SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'pamps'
@@ -123,8 +121,8 @@ def test_a_statement_that_is_cut_off_has_written_nothing_and_the_next_one_works(
         with engine.begin() as connection:
             connection.execute(text("LOCK TABLE post IN SHARE MODE"))
             answer = thread.submit(as_ada.post, "/post/", json={"text": "Hello"})
+            until_waiting(engine)
             with engine.connect() as other:
-                until(lambda: other.execute(text(WAITING)).first() is not None)
                 other.execute(text(f"SELECT {how}(pid) FROM ({WAITING}) AS waiting"))
         assert problem(answer.result()) == (503, code)
     assert as_ada.post("/post/", json={"text": "Hello"}).status_code == 201

@@ -24,11 +24,10 @@ from tests.document import DOCUMENT
 from tests.factories import PASSWORD, World
 from tests.forge import claims, signed
 from tests.live import Connection, served
+from tests.locks import until_waiting
 from tests.tables import unchanged
-from tests.watched import until
 
 ENDS_IN_Z = "Z$"  # of times, which only answers have
-WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NOBODY_LISTENS = "postgresql://pamps:secret@127.0.0.1:1/pamps"
 AT_START_ONLY = {errors.ConfigurationError, errors.EmbeddedError, errors.BackupError}
 # Those with a code of their own; the others are only there to be inherited from.
@@ -153,8 +152,7 @@ def overloaded(scene: Scene) -> Response:
     with narrow as api, ThreadPoolExecutor(1) as thread, scene.engine.begin() as connection:
         connection.execute(text("LOCK TABLE post IN ACCESS EXCLUSIVE MODE"))
         thread.submit(api.get, "/post/")
-        with scene.engine.connect() as other:
-            until(lambda: other.execute(text(WAITING)).first() is not None)
+        until_waiting(scene.engine)
         return api.get("/user/")
 
 

@@ -17,7 +17,8 @@ from tests.again import NEW, count, key, same
 from tests.api import Api, Signed, problem
 from tests.factories import World
 from tests.live import HOST, served
-from tests.test_bad_days import TERMINATE, WAITING
+from tests.locks import until_waiting
+from tests.test_bad_days import TERMINATE
 from tests.watched import until
 
 TOGETHER = 16
@@ -63,8 +64,7 @@ def test_many_at_once_with_one_key_write_once(
 def held_up(engine: Engine, threads: ThreadPoolExecutor, as_ada: Signed, headers: dict[str, str]) -> Future[Any]:
     """A request that has claimed its key and waits to write."""
     answer = threads.submit(as_ada.post, "/post/", json=HELLO, headers=headers)
-    with engine.connect() as other:
-        until(lambda: other.execute(text(WAITING)).first() is not None)
+    until_waiting(engine)
     return answer
 
 

@@ -21,11 +21,13 @@ from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import use_after_free
 from schemathesis.specs.openapi.stateful import transition
+from sqlalchemy import Engine
 
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.models import User
 from pamps.models.shape import IDEMPOTENCY_KEY
+from tests.conftest import empty_tables
 from tests.document import OPERATIONS
 from tests.factories import World
 
@@ -69,8 +71,7 @@ def document(service: Any, request: pytest.FixtureRequest) -> schemathesis.BaseS
 schema = schemathesis.pytest.from_fixture("document")
 
 
-@pytest.fixture
-def ada(service: None, world: World) -> User:
+def somebody(world: World) -> User:
     """Somebody to be, and something to be found: the document's examples name ada, and small ids are tried often."""
     ada, bob = world.user("ada"), world.user("bob")
     post = world.post(by=ada)
@@ -78,6 +79,11 @@ def ada(service: None, world: World) -> User:
     world.like(by=bob, post=post)
     world.follow(bob, ada)
     return ada
+
+
+@pytest.fixture
+def ada(service: None, world: World) -> User:
+    return somebody(world)
 
 
 # Each request is sent by nobody, and by somebody: to make it takes longer than to send it twice.
@@ -97,15 +103,19 @@ def at_any_time(operation: APIOperation[Any, Any, Any, Any]) -> Any:
 
 @pytest.mark.parametrize("signed_in", [False, True], ids=["signed_out", "signed_in"])
 def test_whatever_is_done_one_after_another_the_service_is_as_documented(
-    document: schemathesis.BaseSchema, ada: User, world: World, signed_in: bool
+    document: schemathesis.BaseSchema, engine: Engine, settings: Settings, signed_in: bool
 ) -> None:
     reached = set()
 
     class Machine(document.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # Somebody new each time: a chain may change the username, end the session, or delete the account. An admin,
-            # who may do all of it.
-            token, _ = world.sign_in(world.user(role="admin"))
+            # All anew for each chain, or what comes next would depend on others, and a chain that is tried again would
+            # be another one. An admin may do all of it.
+            with engine.begin() as connection:
+                empty_tables(connection)
+            with World(engine, settings) as world:
+                somebody(world)
+                token, _ = world.sign_in(world.user(role="admin"))
             self.sent = {"headers": {"Authorization": f"Bearer {token}"}} if signed_in else {}
 
         def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
