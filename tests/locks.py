@@ -4,7 +4,10 @@ from sqlalchemy import Engine, text
 
 from tests.watched import until
 
-WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+WAITING = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'pamps' AND wait_event_type = 'Lock'
+"""
 
 
 def until_waiting(engine: Engine, count: int = 1) -> None:

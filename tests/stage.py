@@ -20,14 +20,10 @@ from pamps.queries import token as tokens
 from pamps.queries import user as users
 from pamps.security import Claim, read_access_token
 from tests.factories import World
+from tests.locks import WAITING
 
 CONNECTIONS = 16
 PATIENCE = 20  # seconds until what should wait for a lock, or should end, fails the test
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'pamps' AND wait_event_type = 'Lock'
-"""
-
 # Who finds a deadlock is broken off, and both would look after a second: the one that was held open looks later.
 LOOKS_LATER = "SET LOCAL deadlock_timeout = '5s'"
 
@@ -96,7 +92,7 @@ class Stage:
                 async with connection.transaction():
                     await connection.fetchrow(first.statement.sql, *first.arguments())
                     waiting = asyncio.create_task(self.answer(second))
-                    while not await watching.fetchval(WAITING):
+                    while not await watching.fetch(WAITING):
                         assert not waiting.done(), "the second did not wait for the first"
                     if then:
                         await connection.execute(LOOKS_LATER)

@@ -12,13 +12,9 @@ from sqlalchemy import Engine, text
 from pamps.queries import user as users
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
+from tests.locks import until_waiting
 from tests.tables import tables
-from tests.watched import until
 
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'pamps' AND wait_event_type = 'Lock'
-"""
 NO_NEW_USERS = 'LOCK TABLE "user" IN SHARE MODE'
 NO_NEW_FOLLOWS = "LOCK TABLE social IN SHARE MODE"
 NO_USE_OF_USER_1 = 'SELECT FROM "user" WHERE id = 1 FOR UPDATE'
@@ -38,12 +34,8 @@ class Lock:
         """Send a request; return when it waits for the lock, behind those before it."""
         answer = self.threads.submit(request, *arguments, **options)
         self.held += 1
-        until(self.all_wait)
+        until_waiting(self.engine, self.held)
         return answer
-
-    def all_wait(self) -> bool:
-        with self.engine.connect() as connection:
-            return bool(connection.scalar(text(WAITING)) == self.held)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pamps import __version__, config, schema
 from pamps.app import create_app
 from pamps.loading import load_settings
 from tests.commands import Commands
+from tests.locks import WAITING
 from tests.processes import FROM_SOURCE, STRONG_SECRET, until
 from tests.terminal import terminal
 
@@ -155,7 +156,6 @@ def test_a_closed_pipe_ends_a_command_quietly(pamps: Commands) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_command_quietly(pamps: Commands, number: signal.Signals, code: int) -> None:
-    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with closing(psycopg2.connect(pamps.uri)) as connection, connection.cursor() as cursor:
         cursor.execute('LOCK TABLE "user"')
         process = subprocess.Popen(
@@ -165,7 +165,7 @@ def test_a_signal_ends_a_command_quietly(pamps: Commands, number: signal.Signals
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        until(lambda: pamps.sql(waiting))
+        until(lambda: pamps.sql(WAITING))
         process.send_signal(number)
         assert process.communicate() == (b"", b"")
     assert process.returncode == code

@@ -22,12 +22,12 @@ from pamps.commands.serve import AT_ONCE, NOT_HERE, listen, often, run, typed
 from pamps.errors import ConfigurationError, PampsError
 from tests.checkout import ROOT
 from tests.commands import Commands
+from tests.locks import WAITING
 from tests.processes import environment, serving, short_folder, until
 from tests.terminal import terminal
 
 pytest_plugins = "tests.command_fixtures"
 
-WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 COULD_NOT_START = "a server process could not start; what it said stands above"
 FAILED = "Application startup failed. Exiting."  # uvicorn's, below what failed
 

@@ -14,12 +14,12 @@ from pamps import embedded as embedded_postgresql
 from pamps import schema, startup
 from tests.commands import Commands
 from tests.contents import contents, fill
+from tests.locks import WAITING
 from tests.mailbox import Mailbox
 from tests.processes import FROM_SOURCE, STRONG_SECRET, short_folder, until
 from tests.root import as_root, small_disk
 
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
-WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 AFTER_THE_DATABASE = ["server", "schema", "counters", "clock", "mail"]
 
 

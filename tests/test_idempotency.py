@@ -18,24 +18,14 @@ from tests.factories import World
 from tests.tables import unchanged
 from tests.test_bodies import GOOD
 
+pytest_plugins = "tests.again_fixtures"
+
 SECRET = re.compile("token|secret|password|codes|uri")
 SEALED = {"PersonalTokenMade": ["token"]}  # shown once, and of the answer that is kept no part
 TAKEN = [one for one in OPERATIONS if "Idempotency-Key" in one.parameters("header")]
 # What the clients that there are may send, and the same key in the form of the draft.
 SPELLINGS = [('"a1"', "a1"), (r'"a\"\\1"', r'"a\"\\1"'), ('"a.b_c~d:e/f+g=h@i-j"', "a.b_c~d:e/f+g=h@i-j")]
 MALFORMED = ["", '""', '"', "a b", "a,b", 'a"', '"a', '"a" "b"', "é", '"é"', '"\t"', '"a\\b"', "a;b", ":a:;", "a" * 256]
-
-
-@pytest.fixture
-def ada(world: World) -> User:
-    """Who may ask for whatever the operations name: bob is user 1, and post 1 is his."""
-    world.post(by=world.user("bob"))
-    return world.user("ada")
-
-
-@pytest.fixture
-def as_ada(api: Api, world: World, ada: User) -> Signed:
-    return api.as_(world.sign_in(ada)[0])
 
 
 def send(who: Signed | Api, operation: Operation, headers: dict[str, str]) -> Response:

@@ -20,17 +20,7 @@ from tests.statements import STATEMENTS
 from tests.tables import tables, unchanged
 from tests.watched import Watched
 
-
-@pytest.fixture
-def ada(world: World) -> User:
-    """Somebody who may like post 1, which is bob's."""
-    world.post(by=world.user("bob"))
-    return world.user("ada")
-
-
-@pytest.fixture
-def as_ada(api: Api, world: World, ada: User) -> Signed:
-    return api.as_(world.sign_in(ada)[0])
+pytest_plugins = "tests.again_fixtures"
 
 
 # Whose key.

@@ -1,29 +1,17 @@
 """Answers that show a secret once, to requests that are sent again with their Idempotency-Key: of a personal token."""
 
-import pytest
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.models import User
 from pamps.routing.idempotency import SEED, Asked
 from tests.again import aged, key, rotated, same
 from tests.api import Api, Signed, problem
 from tests.factories import World
 from tests.tables import unchanged
 
-
-@pytest.fixture
-def ada(world: World) -> User:
-    """Somebody who may like post 1, which is bob's."""
-    world.post(by=world.user("bob"))
-    return world.user("ada")
-
-
-@pytest.fixture
-def as_ada(api: Api, world: World, ada: User) -> Signed:
-    return api.as_(world.sign_in(ada)[0])
+pytest_plugins = "tests.again_fixtures"
 
 
 def make_token(who: Signed, headers: dict[str, str]) -> Response:
