@@ -19,7 +19,10 @@ clock: Callable[[], float] = time.time  # seconds since the epoch
 
 
 class Used(NamedTuple):
-    """A code as it is used up: the time step that it is of, or the hash of a recovery code; of a secret."""
+    """A code as it is used up: the time step that it is of, or the hash of a recovery code; of a secret.
+
+    With nothing in it, what a wrong one uses up: no statement takes that.
+    """
 
     secret: str | None = None
     step: int | None = None
@@ -36,21 +39,25 @@ def uri(secret: str, username: str, issuer: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=issuer)
 
 
-def step_of(code: str, secret: str) -> int | None:
+def step_of(code: str, secret: str | None) -> int | None:
     """The time step, counted since the epoch, that a code is of: this one or a neighbour. None for a wrong one."""
+    if secret is None:
+        return None
     now, totp = int(clock()) // STEP, pyotp.TOTP(secret)
     right = [now + off for off in DRIFT if hmac.compare_digest(totp.generate_otp(now + off).encode(), code.encode())]
     return right[0] if right else None
 
 
-def used(code: str, secret: str, last_step: int, recovery_codes: Sequence[str]) -> Used | None:
-    """What a code would use up. None for one that is wrong or was used before, as the statement has to find too."""
+def used(code: str, secret: str | None, last_step: int, recovery_codes: Sequence[str]) -> Used:
+    """What a code would use up: nothing if it is wrong or was used before, as the statement has to find too."""
+    if secret is None:
+        return Used()
     bare = "".join(code.split()).replace("-", "").lower()
     step = step_of(bare, secret)
     if step is not None:
-        return Used(secret, step) if step > last_step else None
+        return Used(secret, step) if step > last_step else Used()
     hashed = digest(bare)
-    return Used(secret, None, hashed) if hashed in recovery_codes else None
+    return Used(secret, None, hashed) if hashed in recovery_codes else Used()
 
 
 def new_recovery_codes() -> list[str]:

@@ -188,10 +188,10 @@ class PersonalToken(NamedTuple):
         return f"pamps_{user_id}_{session_id}_{self.ending}"
 
 
-def new_personal_token(scopes: Collection[str], secret: str) -> PersonalToken:
-    """A personal token for one scope or more, from 256 random bits in base64url."""
+def new_personal_token(scopes: Collection[str]) -> PersonalToken:
+    """A personal token for one scope or more."""
     in_order = [scope for scope in SCOPES if scope in scopes]
-    ending = f"{''.join(scope[0] for scope in in_order)}_{secret}"
+    ending = f"{''.join(scope[0] for scope in in_order)}_{new_seed()}"
     return PersonalToken(in_order, ending, digest(ending.encode()))
 
 
@@ -246,7 +246,7 @@ def refresh_token_bytes(token: str) -> bytes:
 
 
 def new_seed() -> str:
-    """What the token of a link is made from: 256 random bits."""
+    """256 random bits in base64url: what the token of a link is made from, and the end of a personal token."""
     return encoded(secrets.token_bytes(HALF))
 
 

@@ -85,7 +85,7 @@ class World:
     ) -> str:
         """A personal token; names make themselves."""
         self.count += 1
-        token = new_personal_token(scopes, new_seed())
+        token = new_personal_token(scopes)
         assert user.id is not None
         row = self.add(
             Session(

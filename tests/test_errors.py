@@ -18,7 +18,7 @@ from pamps.errors import PampsError
 from pamps.models.mail import VERIFICATION
 from pamps.models.problem import Problem
 from pamps.models.shape import RULES
-from pamps.routing.idempotency import Asked
+from pamps.routing.asked import Asked
 from tests.api import Api, Signed, problem
 from tests.document import DOCUMENT
 from tests.factories import PASSWORD, World

@@ -12,7 +12,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.models import User
 from pamps.queries import idempotency as keys
-from pamps.routing.idempotency import Asked
+from pamps.routing.asked import Asked
 from tests.again import NEW, aged, count, key, rotated, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World
@@ -134,8 +134,7 @@ def test_no_connection_waits_while_a_password_is_hashed(
 def test_a_guess_at_a_password_counts_with_a_key_too() -> None:
     """What a refusal takes back is what was written, and not that it was a guess."""
     counting = {name: statement.aside for name, statement in STATEMENTS.items() if "count_guess(" in statement.sql}
-    assert counting.pop("session.credentials") is False  # of /token, which takes no key
-    assert set(counting.values()) == {True}
+    assert counting == {"session.credentials": True, "user.proof": True}
 
 
 def test_a_new_secret_key_is_no_reason_to_write_twice(

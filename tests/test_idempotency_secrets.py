@@ -1,17 +1,36 @@
-"""Answers that show a secret once, to requests that are sent again with their Idempotency-Key: of a personal token."""
+"""Answers that show a secret once, to requests that are sent again with their Idempotency-Key."""
 
+import json
+import re
+
+import pytest
 from httpx2 import Response
 from sqlalchemy import Engine, text
 
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.routing.idempotency import SEED, Asked
-from tests.again import aged, key, rotated, same
+from pamps.models import User
+from pamps.routing.asked import Asked
+from tests.again import TAKEN, TWO_FACTOR, aged, key, rotated, same, sendable
 from tests.api import Api, Signed, problem
+from tests.document import DOCUMENT, Operation
 from tests.factories import World
 from tests.tables import unchanged
 
 pytest_plugins = "tests.again_fixtures"
+
+
+# What each route shows once.
+SECRETS = {
+    "/token": ["access_token", "refresh_token"],
+    "/refresh_token": ["access_token", "refresh_token"],
+    "/user/me/tokens/": ["token"],
+    TWO_FACTOR: ["secret", "uri"],
+    f"{TWO_FACTOR}confirm/": ["recovery_codes"],
+    f"{TWO_FACTOR}recovery-codes/": ["recovery_codes"],
+}
+LIKE_SECRETS = re.compile("token(?!_type)|secret|password|code|uri")
+PART = 8  # characters in a row that nobody should find
 
 
 def make_token(who: Signed, headers: dict[str, str]) -> Response:
@@ -37,22 +56,49 @@ def test_two_that_are_made_with_one_key_after_another_are_different(as_ada: Sign
     assert second["token"].rpartition("_")[2] != first["token"].rpartition("_")[2]
 
 
-def test_whoever_reads_what_is_kept_has_no_token_by_it(as_ada: Signed, engine: Engine, settings: Settings) -> None:
-    """What is kept in a token's place makes it with our secret and the client's key, and not without that."""
-    token = make_token(as_ada, key('"the key"')).json()["token"].rpartition("w_")[2]
+def parts(shown: bytes) -> set[bytes]:
+    """Every part of an answer, or of a secret in it, that would tell something."""
+    return {shown[start : start + PART] for start in range(len(shown) - PART + 1)}
+
+
+def test_every_secret_that_an_answer_shows_is_named_here() -> None:
+    found = {}
+    for operation in TAKEN:
+        shown = json.dumps([operation.described["responses"].get(status) for status in ("200", "201", "202")])
+        for shape in re.findall(r"#/components/schemas/(\w+)", shown):
+            found[operation.path] = list(
+                filter(LIKE_SECRETS.search, DOCUMENT["components"]["schemas"][shape]["properties"])
+            )
+    assert {path: names for path, names in found.items() if names} == SECRETS
+
+
+@pytest.mark.parametrize("operation", TAKEN, ids=lambda one: one.path)
+def test_of_no_answer_that_is_kept_can_anything_be_read(
+    as_ada: Signed, world: World, ada: User, engine: Engine, operation: Operation
+) -> None:
+    response = sendable(operation, world, ada)(as_ada, key())
+    assert response.is_success
     with engine.connect() as connection:
-        answer, row = connection.execute(text("SELECT answer, idempotency_key::text FROM idempotency_key")).one()
-    assert token not in row + repr(bytes(answer))
-    assert token.encode().hex() not in row
-    (seed,) = SEED.findall(answer)
+        (row,) = connection.scalars(text("SELECT idempotency_key::text FROM idempotency_key"))
+    assert not [part for part in parts(response.content) if part.hex() in row]
+    for name in SECRETS.get(operation.path, ()):
+        secret = json.dumps(response.json()[name]).encode()
+        assert not [part for part in parts(secret) if part.decode() in row]
 
-    def made(guessed: bytes) -> str:
-        body = b'{"name":"a script","scopes":["write"]}'
-        asked = Asked(guessed, b"\0".join((guessed, b"/user/me/tokens", b"", body)))
-        return asked.shown(seed, settings.security.secret_key).decode()
 
-    assert made(b"the key") == token
-    assert made(b"a key") != token
+def test_whoever_reads_what_is_kept_and_has_the_secret_key_lacks_the_clients(
+    as_ada: Signed, engine: Engine, settings: Settings
+) -> None:
+    shown = make_token(as_ada, key('"the key"'))
+    with engine.connect() as connection:
+        kept = bytes(connection.execute(text("SELECT answer FROM idempotency_key")).scalar_one())
+
+    def opened(guessed: bytes) -> bytes:
+        asked = Asked(guessed, b"\0".join((guessed, b"/user/me/tokens", b"", shown.request.content)))
+        return asked.unsealed(kept, settings.security.secret_key)
+
+    assert opened(b"the key") == shown.content
+    assert not parts(shown.content) & parts(opened(b"a key"))
 
 
 def test_it_is_shown_to_nobody_but_whoever_signs_in_as_its_owner(

@@ -25,9 +25,9 @@ from tests.checkout import ROOT
 
 # Every operation, and the statuses that it can answer, but for the 500 of a mistake of ours, which any may be.
 OPERATIONS = {
-    "POST /token": "200 400 401 403 413 415 422 429 503",
-    "POST /refresh_token": "200 400 401 413 415 422 429 503",
-    "POST /revoke_token": "200 400 413 415 422 429 503",
+    "POST /token": "200 400 401 403 409 413 415 422 429 503",
+    "POST /refresh_token": "200 400 401 409 413 415 422 429 503",
+    "POST /revoke_token": "200 400 409 413 415 422 429 503",
     "GET /user/me/sessions/": "200 304 401 403 422 429 503",
     "DELETE /user/me/sessions/{id}/": "204 401 403 404 413 422 429 503",
     "GET /user/{username}/standing/": "200 304 401 403 404 422 429 503",
@@ -55,10 +55,10 @@ OPERATIONS = {
     "GET /user/{username}/followers/": "200 304 401 403 404 422 429 503",
     "GET /user/{username}/following/": "200 304 401 403 404 422 429 503",
     "GET /user/me/email/": "200 304 401 403 429 503",
-    "POST /user/me/email/verification/": "202 401 403 409 413 429 501 503",
-    "POST /email_verification": "204 400 403 413 415 422 429 503",
-    "POST /password_reset": "202 400 413 415 422 429 501 503",
-    "POST /password_reset/confirm": "204 400 403 413 415 422 429 503",
+    "POST /user/me/email/verification/": "202 400 401 403 409 413 422 429 501 503",
+    "POST /email_verification": "204 400 403 409 413 415 422 429 503",
+    "POST /password_reset": "202 400 409 413 415 422 429 501 503",
+    "POST /password_reset/confirm": "204 400 403 409 413 415 422 429 503",
     "GET /user/timeline/": "200 304 401 403 422 429 503",
     "GET /post/": "200 304 401 403 422 429 503",
     "POST /post/": "201 400 401 403 404 409 413 415 422 429 503",

@@ -146,6 +146,7 @@ CASES = {
     "session.start": Case(
         {
             "user_id": FAN,
+            "login": f"user{FAN}",
             "seen": crowd.PASSWORD_HASH,
             "lasts": 60.0,
             **DEVICE,
@@ -159,9 +160,10 @@ CASES = {
     ),
     "session.refresh": Case(
         {**FAMILY, "token_hash": hash_of(f"token{FAN}"), "new_token_hash": b"new", "lasts": 60.0},
-        "session_family_hash_key session_pkey",
+        "session_family_hash_key",
         50,
     ),
+    "session.end_spent": Case({**FAMILY, "token_hash": hash_of("an earlier one")}, "session_family_hash_key", 10),
     "session.revoke_by_refresh_token": Case(FAMILY, "session_family_hash_key", 10),
     "session.revoke_by_access_token": Case({"id": FAN, "user_id": FAN}, "session_by_user", 10),
     "session.revoke_personal_token": Case(
@@ -248,6 +250,7 @@ CASES = {
         "two_factor_pkey session_by_user attempt_pkey",
         50,
     ),
+    "two_factor.take_back": Case({"session": FAN}, "attempt_pkey", 20),
     "two_factor.renew": Case(
         {**by(FAN), **HASH, **CODE, "new_codes": ["x"]},
         "two_factor_pkey user_pkey session_by_user device_pkey attempt_pkey",

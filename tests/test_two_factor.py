@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from httpx2 import Response
-from pyotp import TOTP
 from sqlalchemy import Engine, text
 
 from pamps import codes
@@ -15,27 +14,15 @@ from pamps.models import User
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World, recovery_code
 from tests.guessing import FAR, at, failures, wait
+from tests.second_factor import Clock, code
 from tests.tables import tables, unchanged
 from tests.watched import Watched, until
 
+pytest_plugins = "tests.second_factor_fixtures"
+pytestmark = pytest.mark.usefixtures("clock")
+
 HERE = "/user/me/two-factor/"
 NEEDED, WRONG, REFUSED = (401, "code-needed"), (401, "wrong-code"), (403, "code-refused")
-
-
-class Clock:
-    """Stands still until it is set, at the beginning of a step."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(codes, "clock", clock)
-    return clock
 
 
 @pytest.fixture
@@ -49,28 +36,9 @@ def as_ada(api: Api, world: World, ada: User) -> Signed:
 
 
 @pytest.fixture
-def secret(world: World, ada: User) -> str:
-    """The secret of ada's second factor, which is on."""
-    return world.second_factor(ada)
-
-
-@pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as threads:
         yield threads
-
-
-@pytest.fixture
-def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    passwords = api.application.state.passwords
-    watched = Watched(passwords.context)
-    monkeypatch.setattr(passwords, "context", watched)
-    return watched
-
-
-def code(secret: str, off: int = 0) -> str:
-    """The code of a time, in seconds from the clock's."""
-    return TOTP(secret).at(int(Clock.now) + off)
 
 
 def sign_in(api: Api, code: str | None = None, password: str = PASSWORD) -> Response:

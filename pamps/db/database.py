@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -48,10 +47,6 @@ class Runner(ABC):
     @abstractmethod
     async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
         """The first row of a statement, or None."""
-
-    def secret(self) -> str:
-        """256 random bits, in base64url, for an answer that shows them this once; the database gets a hash."""
-        return secrets.token_urlsafe(32)
 
     async def one(self, statement: Statement, viewer: Claimed | None = None, **params: Any) -> asyncpg.Record:
         """The row of a statement that verifies the viewer's session.

@@ -33,7 +33,8 @@ BY_CODE = {
     error.code: error
     for error in (
         *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.NotAllowed),
-        *(errors.EmailVerified, errors.MailedAlready, errors.TwoFactorOn, errors.RecentSignInNeeded),
+        *(errors.EmailVerified, errors.MailedAlready, errors.RecentSignInNeeded),
+        *(errors.TwoFactorOn, errors.TwoFactorOff, errors.CodeRefused),
     )
 }
 

@@ -30,6 +30,8 @@ class Statement:
     (then `missing` is raised); `refused` is the code of an error to raise; `next` is the cursor of the next page.
     A `patient` one may take longer than `db.statement_timeout`, because what it touches grows with what there is.
     An `aside` one stands, whatever becomes of the request: it is in no transaction with what follows.
+    `instead` is one that is run in its place, and aside, where a request was answered before (idempotency.py); this one
+    is given what that one takes.
     An `urgent` one is not refused because others wait for a connection already, and gets one before them.
     """
 
@@ -40,6 +42,7 @@ class Statement:
         patient: bool = False,
         aside: bool = False,
         urgent: bool = False,
+        instead: "Statement | None" = None,
     ):
         compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
         self.sql = str(compiled)
@@ -47,8 +50,9 @@ class Statement:
         self.patient = patient
         self.aside = aside
         self.urgent = urgent
+        self.instead = instead
         self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self.names = frozenset(self.order)
+        self.names: frozenset[str] = frozenset(self.order).union(instead.names if instead else ())
 
     def arguments(self, params: Mapping[str, Any]) -> list[Any]:
         """The values in the order of $1, $2, ..."""

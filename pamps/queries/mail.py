@@ -111,11 +111,10 @@ def good(kind: str) -> Column:
     return and_(links.c.token_hash == TOKEN, links.c.kind == kind, links.c.expires_at > NOW, there)
 
 
-def spent(kind: str) -> CTE:
+def spent(kind: str, *conditions: Column) -> CTE:
     """Spends a link. Of two who bring it at once, one finds nothing: it waits for the other, and looks again."""
-    return (
-        update(links).where(good(kind)).values(token_hash=null()).returning(links.c.user_id, links.c.email).cte("spent")
-    )
+    found = update(links).where(good(kind), *conditions).values(token_hash=null())
+    return found.returning(links.c.user_id, links.c.email).cte("spent")
 
 
 def whose_mail(link: CTE) -> Column:
@@ -168,19 +167,21 @@ forgetful = select(users).where(same(users.c.email, EMAIL)).cte("forgetful")
 reset_made = link_made(PASSWORD_RESET, select(forgetful))
 send_password_reset = Statement(select(link_mailed(PASSWORD_RESET, reset_made, forgetful)))
 
-# Looked at before a password is hashed, which is dear; the link is spent only after.
+# Looked at before a password is hashed, which is dear, and no connection waits for it; the link is spent only after.
 password_reset = Statement(
-    select(users.c.username, users.c.email).join(links, links.c.user_id == users.c.id).where(good(PASSWORD_RESET))
+    select(users.c.username, users.c.email).join(links, links.c.user_id == users.c.id).where(good(PASSWORD_RESET)),
+    aside=True,
 )
 
 # Whoever has used the link has the email. They are known from now on where they did, so that whoever goes on guessing
 # does not hold them up again.
-reset_spent = spent(PASSWORD_RESET)
+HASH = bindparam("password_hash", type_=Text)
+reset_spent = spent(PASSWORD_RESET, HASH.is_not(None))
 reset = (
     update(users)
     .where(whose_mail(reset_spent))
     .values(
-        password_hash=bindparam("password_hash", type_=Text),
+        password_hash=HASH,
         email_verified_at=func.coalesce(users.c.email_verified_at, NOW),
     )
     .returning(users.c.id, users.c.username, users.c.email)

@@ -108,19 +108,22 @@ credentials = Statement(
             (signing_in.c.known_here, guess((by_device(signing_in.c.id), ACCOUNT_FREE))),
             else_=guess((by_login(), ACCOUNT_FREE), (by_address(), ADDRESS_FREE)),
         ).label("wait"),
-    )
+    ),
+    aside=True,
 )
 
-# Of a guess that was right and starts no session: the code is still to come, or the account is suspended.
+# Of a guess that was right and starts no session: the code is still to come, the account is suspended, or the session
+# was started before.
 take_back = Statement(
-    select(case((KNOWN_HERE, taken_back(by_device(USER))), else_=taken_back(by_login(), by_address())))
+    select(case((KNOWN_HERE, taken_back(by_device(USER))), else_=taken_back(by_login(), by_address()))), aside=True
 )
 
 upgrade_hash = Statement(
     update(users)
     .where(users.c.id == USER, users.c.password_hash == SEEN)
     .values(password_hash=bindparam("password_hash", type_=Text))
-    .returning(users.c.id)
+    .returning(users.c.id),
+    aside=True,
 )
 
 # Guarded by the hash that was verified, and taking the chance to clear away what has expired. The user is locked, so
@@ -160,26 +163,23 @@ start = Statement(
         noticed("new_login", users, case((unexpected, users.c.email)), ip=IP, user_agent=USER_AGENT),
     )
     .select_from(started.join(users, users.c.id == started.c.user_id))
-    .add_cte(swept, seen(started.c.user_id), forgotten(USER))
+    .add_cte(swept, seen(started.c.user_id), forgotten(USER)),
+    instead=take_back,
 )
 
-# The row is locked first: of two who bring the same token at once, one gets new tokens, and the other has brought a
-# spent one, which ends the session (RFC 9700, section 4.14.2).
-found = (
-    select(sessions.c.id, sessions.c.user_id, (sessions.c.token_hash == TOKEN).label("latest"))
-    .where(sessions.c.family_hash == FAMILY, sessions.c.expires_at > func.clock_timestamp())
-    .with_for_update()
-    .cte("found")
-)
-spent = delete(sessions).where(sessions.c.id == found.c.id, ~found.c.latest).returning(sessions.c.id).cte("spent")
-renewed = (
+# Of two who bring the same token at once, one gets new ones; the other waits for the row, and has brought a spent one.
+of_family = and_(sessions.c.family_hash == FAMILY, sessions.c.expires_at > func.clock_timestamp())
+refresh = Statement(
     update(sessions)
-    .where(sessions.c.id == found.c.id, found.c.latest)
+    .where(of_family, sessions.c.token_hash == TOKEN)
     .values(token_hash=NEW_TOKEN, last_used_at=func.clock_timestamp(), expires_at=EXPIRES)
     .returning(sessions.c.id, sessions.c.user_id)
-    .cte("renewed")
 )
-refresh = Statement(select(renewed.c.id, renewed.c.user_id).add_cte(spent))
+
+# A spent token ends its session (RFC 9700, section 4.14.2). Aside: whoever brought it is refused, and that stands.
+end_spent = Statement(
+    delete(sessions).where(of_family, sessions.c.token_hash != TOKEN).returning(sessions.c.id), aside=True
+)
 
 revoke_by_refresh_token = Statement(delete(sessions).where(sessions.c.family_hash == FAMILY).returning(sessions.c.id))
 

@@ -85,6 +85,9 @@ status = Statement(
     )
 )
 
+# Of a guess in this session that was right, and changes nothing since it was answered before.
+take_back = Statement(select(taken_back(by_session(SESSION))), aside=True)
+
 # Begun again it has another secret; once it is on, it stays what it is.
 fresh = insert(two_factors).from_select(
     ["user_id", "secret"],
@@ -102,33 +105,40 @@ begin = Statement(
     select(
         case((exists().select_from(begun), null()), else_=literal_column("'two-factor-on'")).label("refused"),
         forgiven(VIEWER, by_session(SESSION)),
-    ).where(same_password(VIEWER), signed_in())
+    ).where(same_password(VIEWER), signed_in()),
+    instead=take_back,
 )
 
 enabled = (
     update(two_factors)
-    .where(two_factors.c.user_id == VIEWER, two_factors.c.secret == SECRET, ~on(), signed_in())
+    .where(two_factors.c.user_id == VIEWER, two_factors.c.secret == SECRET, STEP.is_not(None), ~on(), signed_in())
     .values(enabled_at=func.clock_timestamp(), last_step=STEP, recovery_codes=NEW_CODES)
     .returning(two_factors.c.user_id)
     .cte("enabled")
 )
+is_on = exists().where(two_factors.c.user_id == VIEWER, on())
 enable = Statement(
     own(
         select(
-            case((exists().select_from(enabled), null()), else_=literal_column("'two-factor-on'")).label("refused"),
-            taken_back(by_session(SESSION)),
+            case(
+                (exists().select_from(enabled), null()),
+                (SECRET.is_(None), literal_column("'two-factor-off'")),
+                (and_(STEP.is_(None), ~is_on), literal_column("'code-refused'")),
+                else_=literal_column("'two-factor-on'"),
+            ).label("refused"),
+            case((exists().select_from(enabled), taken_back(by_session(SESSION)))),
         )
-    )
+    ),
+    instead=take_back,
 )
 
 
 def forgiving(changed: CTE, *besides: Column) -> Statement:
     """The statement of a change that a password and a code were guessed right for: it takes the guess back."""
+    refused = case((~is_on, literal_column("'two-factor-off'"))).label("refused")
     body = select(changed.c.user_id).scalar_subquery().label("body")
-    return Statement(
-        own(select(body, select(forgiven(changed.c.user_id, by_session(SESSION))).scalar_subquery(), *besides)),
-        missing=CodeRefused,
-    )
+    forgiving = select(forgiven(changed.c.user_id, by_session(SESSION))).scalar_subquery()
+    return Statement(own(select(refused, body, forgiving, *besides)), missing=CodeRefused, instead=take_back)
 
 
 renewed = (

@@ -74,11 +74,12 @@ async def sign_in(
     host = request.client.host if request.client else None
     whence = {"address": counted_address(host), "network": home_network(host)}
     account, known = await found(form, whence, db, passwords, settings)
-    code = await second_factor(form, account, whence, db)
+    code = codes.used(form.code, account["secret"], account["last_step"], account["recovery_codes"])
     token = new_refresh_token()
     session = await db.row(
         sessions.start,
         user_id=account["id"],
+        login=as_stored(form.username),
         seen=known,
         **code._asdict(),
         lasts=settings.security.refresh_token_expire_minutes * 60,
@@ -92,6 +93,7 @@ async def sign_in(
         language=language,
     )
     if session is None:
+        await code_missed(form, account, code, whence, db)
         # While this one was checked, the account was suspended, its password changed, or another sign-in upgraded its
         # hash or used the same code.
         return await sign_in(request, form, db, passwords, settings, language)
@@ -127,17 +129,14 @@ async def found(
     return account, known
 
 
-async def second_factor(form: PasswordGrant, account: Record, whence: Whence, db: Runner) -> codes.Used:
-    """The code that a sign-in will use up; none where the account asks for none."""
-    if account["secret"] is None:
-        return codes.Used()
-    if not form.code:
-        await take_back(form, account, whence, db)
-        raise errors.CodeNeeded()
-    code = codes.used(form.code, account["secret"], account["last_step"], account["recovery_codes"])
-    if code is None:
+async def code_missed(form: PasswordGrant, account: Record, code: codes.Used, whence: Whence, db: Runner) -> None:
+    """Why a sign-in has started no session, if it is for a code that the account asks for: CodeNeeded or WrongCode."""
+    if account["secret"] is None or code != codes.Used():
+        return
+    if form.code:
         raise errors.WrongCode()
-    return code
+    await take_back(form, account, whence, db)
+    raise errors.CodeNeeded()
 
 
 async def take_back(form: PasswordGrant, account: Record, whence: Whence, db: Runner) -> None:
@@ -167,6 +166,7 @@ async def refresh(body: RefreshRequest, db: Database, settings: Settings) -> Res
         lasts=settings.security.refresh_token_expire_minutes * 60,
     )
     if session is None:
+        await db.row(sessions.end_spent, family_hash=sent.family_hash, token_hash=sent.token_hash)
         raise errors.SessionEnded()
     return tokens(session["user_id"], session["id"], token, settings.security)
 

@@ -74,10 +74,10 @@ async def reset_password(
     """Set a new password by the token that was mailed; every session of the account ends."""
     token_hash = link_hash(body.token)
     whose = await db.row(mails.password_reset, token_hash=token_hash)
-    if whose is None:
-        raise LinkInvalid()
-    not_ones_name(body.new_password, whose, "new_password")
-    password_hash = await passwords.hash(body.new_password)
+    password_hash = None
+    if whose is not None:
+        not_ones_name(body.new_password, whose, "new_password")
+        password_hash = await passwords.hash(body.new_password)
     changed = await db.row(
         mails.reset_password,
         token_hash=token_hash,
@@ -85,7 +85,7 @@ async def reset_password(
         language=language,
         network=home_network(request.client.host if request.client else None),
     )
-    if changed is None:  # while it was hashed, the link was used or the email was changed
+    if changed is None:  # also where, while it was hashed, the link was used or the email was changed
         raise LinkInvalid()
     return Response(status_code=204)
 

@@ -31,7 +31,7 @@ async def my_tokens(request: Request, page: Page, viewer: Owner, db: Database) -
 @router.post("/", status_code=201, response_model=PersonalTokenMade, responses=raises(TokenNameTaken, TooManyTokens))
 async def make_token(body: PersonalTokenRequest, viewer: Owner, db: Database) -> Response:
     """Make a personal token, one of 100 at most. Its text is shown this once: what is kept is a hash."""
-    token = new_personal_token(body.scopes, db.secret())
+    token = new_personal_token(body.scopes)
     row = await db.one(
         tokens.make,
         viewer,

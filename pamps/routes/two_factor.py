@@ -1,5 +1,7 @@
 """The second factor of an account: begin, confirm, new recovery codes, turn off. For its owner, by a sign-in alone."""
 
+from typing import Any
+
 from asyncpg import Record
 from fastapi import APIRouter, Request, Response
 
@@ -47,15 +49,12 @@ async def begin(body: PasswordAgain, viewer: Owner, db: Database, passwords: Pas
 async def confirm(body: FirstCode, viewer: Owner, db: Database, settings: Settings) -> Response:
     """Turn it on with a first code: from now on signing in takes one. The recovery codes are shown this once."""
     me = await guessed(viewer, db, settings)
-    if me["enabled"]:
-        raise TwoFactorOn()
-    if me["secret"] is None:
-        raise TwoFactorOff("Begin first, with POST /user/me/two-factor/")
     step = codes.step_of("".join(body.code.split()), me["secret"])
-    if step is None:
-        raise CodeRefused()
     fresh = codes.new_recovery_codes()
-    await db.one(two_factors.enable, viewer, secret=me["secret"], step=step, new_codes=codes.hashes(fresh))
+    try:
+        await db.one(two_factors.enable, viewer, secret=me["secret"], step=step, new_codes=codes.hashes(fresh))
+    except TwoFactorOff:
+        raise TwoFactorOff("Begin first, with POST /user/me/two-factor/") from None
     return shown(fresh)
 
 
@@ -63,8 +62,9 @@ async def confirm(body: FirstCode, viewer: Owner, db: Database, settings: Settin
 async def renew(body: BothFactors, viewer: Owner, db: Database, passwords: Passwords, settings: Settings) -> Response:
     """New recovery codes, shown this once; those before are good for nothing."""
     me = await proven(body.password, viewer, db, passwords, settings)
-    used, fresh = code_of(body, me), codes.new_recovery_codes()
-    await db.one(two_factors.renew, viewer, seen=me["password_hash"], new_codes=codes.hashes(fresh), **used._asdict())
+    fresh = codes.new_recovery_codes()
+    new = {"seen": me["password_hash"], "new_codes": codes.hashes(fresh)}
+    await db.one(two_factors.renew, viewer, **new, **code_of(body, me))
     return shown(fresh)
 
 
@@ -74,18 +74,13 @@ async def disable(
 ) -> Response:
     """Turn it off: signing in takes the password alone again."""
     me = await proven(body.password, viewer, db, passwords, settings)
-    used = code_of(body, me)
-    await db.one(two_factors.disable, viewer, seen=me["password_hash"], language=language, **used._asdict())
+    await db.one(two_factors.disable, viewer, seen=me["password_hash"], language=language, **code_of(body, me))
     return Response(status_code=204)
 
 
-def code_of(body: BothFactors, me: Record) -> codes.Used:
-    if not me["enabled"]:
-        raise TwoFactorOff()
-    used = codes.used(body.code, me["secret"], me["last_step"], me["recovery_codes"])
-    if used is None:
-        raise CodeRefused()
-    return used
+def code_of(body: BothFactors, me: Record) -> dict[str, Any]:
+    """What a code uses up, as parameters. Whether that is enough is the statement's to say."""
+    return codes.used(body.code, me["secret"], me["last_step"], me["recovery_codes"])._asdict()
 
 
 def shown(fresh: list[str]) -> Response:

@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import json
 import logging
-import re
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
@@ -24,22 +23,11 @@ from pamps.db.database import TRIES, Database, Runner, patiently
 from pamps.db.meanings import COLLIDED
 from pamps.db.statement import Statement
 from pamps.errors import PampsError
-from pamps.models.shape import IDEMPOTENCY_KEY, RULES
+from pamps.models.shape import IDEMPOTENCY_KEY
 from pamps.queries import idempotency as keys
+from pamps.routing.asked import HEADER, Asked
 from pamps.routing.injection import Handler
-from pamps.security import digest, encoded, new_seed
 
-HEADER = b"idempotency-key"
-KEY = re.compile(IDEMPOTENCY_KEY.encode())
-SEED = re.compile(rb"\0([A-Za-z0-9_-]{43})")  # in place of a secret: no JSON has a NUL in it
-# POST, and yet nothing is created that would be there twice: a session that nobody has heard of serves nobody.
-LEFT_OUT = frozenset(
-    {
-        *("/token", "/refresh_token", "/revoke_token"),
-        *("/user/me/two-factor/", "/user/me/two-factor/confirm/", "/user/me/two-factor/recovery-codes/"),
-        *("/user/me/email/verification/", "/email_verification", "/password_reset", "/password_reset/confirm"),
-    }
-)
 RAISED = (errors.MalformedIdempotencyKey, errors.IdempotencyKeyInUse, errors.IdempotencyKeyReused)
 PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
@@ -79,43 +67,15 @@ async def answered_once(answer: Handler, request: Request) -> Response:
     return response
 
 
-class Asked:
-    """A request with a key: what it is known by."""
-
-    def __init__(self, key: bytes, whole: bytes):
-        self.key = key
-        self.whole = whole
-
-    @classmethod
-    async def by(cls, request: Request) -> "Asked":
-        """Raises MalformedIdempotencyKey."""
-        sent = b", ".join(value for name, value in request.scope["headers"] if name == HEADER)
-        found = KEY.fullmatch(sent)
-        if not found:
-            raise errors.MalformedIdempotencyKey(RULES[IDEMPOTENCY_KEY])
-        key = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] else found[3]
-        path = request.scope["raw_path"].rstrip(b"/")
-        # None of the parts but the last can have a NUL in it.
-        return cls(key, b"\0".join((key, path, request.scope["query_string"], await request.body())))
-
-    def id(self, owner: int | None) -> bytes:
-        """What the key of a user, or of nobody who is signed in, is found by. No secret: those change."""
-        return digest(b"%d\0%b" % (owner or 0, self.key))
-
-    def fingerprint(self, secret: str) -> bytes:
-        """Tells whether another request is the same. Nobody can try out bodies who has not the secret and the key."""
-        return hmac.digest(secret.encode(), b"a request with a key\0" + self.whole, "sha256")
-
-    def shown(self, seed: bytes, secret: str) -> bytes:
-        """The secret in the answer that a seed stands for, in base64url. It takes our secret and the client's key."""
-        return encoded(hmac.digest(secret.encode(), b"shown once\0" + seed + b"\0" + self.whole, "sha256")).encode()
-
-
 class Known(Exception):
     """It has been answered before: whatever was about to be done is not."""
 
     def __init__(self, answer: Response):
         self.answer = answer
+
+
+# Of a key that somebody has used before.
+USED = (Known, errors.IdempotencyKeyInUse, errors.IdempotencyKeyReused)
 
 
 class GivenUp(Exception):
@@ -126,6 +86,7 @@ class Once(Runner):
     """The database as a request with a key has it: all it runs is one transaction, which begins by claiming the key.
 
     It begins with the first statement, since a connection should wait for nobody: passwords are hashed before that.
+    What runs aside comes before it; where that comes later, for a route that begins anew or refuses, it is given up.
     """
 
     def __init__(self, database: Database, asked: Asked, settings: Settings):
@@ -135,8 +96,8 @@ class Once(Runner):
         self.asked = asked
         self.secrets = (settings.security.secret_key, *settings.security.old_secret_keys)
         self.kept = timedelta(hours=settings.server.idempotency_hours)
-        self.seeds: dict[bytes, bytes] = {}  # by what the answer shows
         self.owner: int | None = None
+        self.wrote = False
         self.connection: Any = None
         self.transaction = AsyncExitStack()
 
@@ -150,17 +111,18 @@ class Once(Runner):
         with self.database.meanings:
             await self.transaction.__aexit__(kind, error, trace)
 
-    def secret(self) -> str:
-        """256 bits for the answer to show, which come again with it. What is kept is the seed of them."""
-        seed = new_seed().encode()
-        shown = self.asked.shown(seed, self.secrets[0])
-        self.seeds[shown] = seed
-        return shown.decode()
-
     async def row(self, statement: Statement, **params: Any) -> Record | None:
         """The first row of a statement. Raises Known where the request has been answered before."""
         if statement.aside:
+            if self.connection is not None:
+                await self.give_up()
             return await self.database.row(statement, **params)
+        row = await self.row_within(statement, params)
+        self.wrote = self.wrote or row is not None  # what writes has a row
+        return row
+
+    async def row_within(self, statement: Statement, params: dict[str, Any]) -> Record | None:
+        """The same in the transaction, which is begun if need be."""
         arguments = statement.arguments(params)
         with self.database.meanings:
             if self.connection is not None:
@@ -170,6 +132,11 @@ class Once(Runner):
                 try:
                     await self.begin(params)
                     return await self.run(statement, arguments)
+                except USED:
+                    await self.give_up()
+                    if instead := statement.instead:
+                        await self.database.row(instead, **{name: params[name] for name in instead.names})
+                    raise
                 except COLLIDED:  # the transaction is over, and nothing but the claim was in it
                     tries -= 1
                     await self.give_up()
@@ -201,7 +168,7 @@ class Once(Runner):
 
     async def give_up(self) -> None:
         """Roll back: as if nothing had been begun."""
-        self.connection = None
+        self.connection, self.wrote = None, False
         await self.transaction.__aexit__(GivenUp, GivenUp(), None)
 
     def repeated(self, found: Record) -> Exception:
@@ -209,20 +176,17 @@ class Once(Runner):
         known = [one for one in self.secrets if hmac.compare_digest(found["fingerprint"], self.asked.fingerprint(one))]
         if not known:
             return errors.IdempotencyKeyReused()
-        answer = SEED.sub(lambda seed: self.asked.shown(seed[1], known[0]), found["answer"])
+        answer = self.asked.unsealed(found["answer"], known[0])
         return Known(Response(answer, found["status"], json.loads(found["headers"])))
 
     async def keep(self, response: Response) -> None:
-        """Keep an answer with what it tells of. A refusal is none: nothing was written."""
+        """Keep an answer with what it tells of. That is nothing for a refusal, and where there was nothing to do."""
         if self.connection is None:
             return
-        if response.status_code >= 400:
+        if response.status_code >= 400 or not self.wrote:
             await self.give_up()
             return
         headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-        answer = bytes(response.body)
-        for shown, seed in self.seeds.items():
-            answer = answer.replace(shown, b"\0" + seed)
         await self.row(
             keys.keep,
             key=self.asked.id(self.owner),
@@ -230,7 +194,7 @@ class Once(Runner):
             fingerprint=self.asked.fingerprint(self.secrets[0]),
             status=response.status_code,
             headers=json.dumps(headers),
-            answer=answer,
+            answer=self.asked.sealed(bytes(response.body), self.secrets[0]),
         )
 
 

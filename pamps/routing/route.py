@@ -63,8 +63,7 @@ class Route(APIRoute):
     @property
     def repeatable(self) -> bool:
         """Whether it takes an Idempotency-Key."""
-        posts = "POST" in (self.methods or ()) and database in called(self.dependant)
-        return posts and self.path not in idempotency.LEFT_OUT
+        return "POST" in (self.methods or ()) and database in called(self.dependant)
 
     def answers(self, kept: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
         """The documented answers that are no errors, with those that follow from what all our routes do."""

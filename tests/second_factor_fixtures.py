@@ -1,0 +1,32 @@
+"""Ada's second factor, and who watches: `pytest_plugins = "tests.second_factor_fixtures"`."""
+
+import pytest
+
+from pamps import codes
+from pamps.models import User
+from tests.api import Api
+from tests.factories import World
+from tests.second_factor import Clock
+from tests.watched import Watched
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(codes, "clock", clock)
+    return clock
+
+
+@pytest.fixture
+def secret(world: World, ada: User, clock: Clock) -> str:
+    """The secret of ada's second factor, which is on."""
+    return world.second_factor(ada)
+
+
+@pytest.fixture
+def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """The hashing of passwords."""
+    passwords = api.application.state.passwords
+    watched = Watched(passwords.context)
+    monkeypatch.setattr(passwords, "context", watched)
+    return watched
