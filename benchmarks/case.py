@@ -59,7 +59,7 @@ class Case:
     in_textbook: bool = True
     textbook_requests: Callable[[Place], list[Request]] | None = None
     writes: bool = False
-    shared: bool = False  # all clients, or many, ask for the same thing at the same time
+    shared: bool = False  # many ask for the same, at the same time or again: it may be answered together, or be kept
     by_workers: bool = False  # measured with more workers and with fewer
 
     def requests_for(self, candidate: str, place: Place) -> list[Request]:

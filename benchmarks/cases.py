@@ -100,7 +100,7 @@ def thread_short() -> Case:
         member = f"{root_of_thread(place)} + {THREAD_STEP} * random({some[0]}, {some[-1]})"
         return Script({"id": member}, ((threads.thread, {"id": ":id"}),))
 
-    return Case("thread-short", "a thread of some twenty", requests, script, in_textbook=False)
+    return Case("thread-short", "a thread of some twenty", requests, script, in_textbook=False, shared=True)
 
 
 def thread_hot() -> Case:
@@ -153,6 +153,7 @@ def user_posts() -> Case:
         "a user's posts",
         of_authors("/post/user/{}/"),
         of_author(posts.by_user_without_replies, FIRST_PAGE),
+        shared=True,
     )
 
 
@@ -170,7 +171,7 @@ def timeline(kind: str, title: str) -> Case:
         viewer = {"viewer": f"random({first}, {first + place.layout.readers_of_a_kind - 1})"}
         return Script(viewer, ((timelines.timeline_with_replies, {**FIRST_PAGE, **SIGNED_IN}),))
 
-    return Case(f"timeline-{kind}", title, requests, script, by_workers=kind == "ordinary")
+    return Case(f"timeline-{kind}", title, requests, script, shared=True, by_workers=kind == "ordinary")
 
 
 def timeline_hot() -> Case:

@@ -16,8 +16,8 @@ from benchmarks.servers import Postgres, Server
 # The ceilings answer every case alike, so they are measured once a round, as a case of their own.
 CONSTANT = Case("constant", "a constant answer", lambda place: [Request("GET", "/")], None)
 CEILINGS = ("asgi", "fastapi")
-# `apart` is Pamps that answers each request by itself (server.coalesce off), where clients ask for the same; with other
-# numbers of workers too, at the cases that tell what a worker more is worth.
+# `apart` is Pamps that reads each answer anew (nothing answered together, nothing kept), where it may do otherwise;
+# with other numbers of workers too, at the cases that tell what a worker more is worth.
 WORKERS = 2
 APART = {"apart": WORKERS, "apart-1": 1, "apart-4": 4}
 CANDIDATES = ("pamps", *APART, "pgbench", *CEILINGS, "textbook")

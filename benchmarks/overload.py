@@ -28,7 +28,7 @@ from benchmarks.report import shown_ratio, spread
 from pamps.connections import open_all_files
 
 SMOKE_RATE = 25.0
-# What clients may ask for: what is read, and no two at the same time are answered together (server.coalesce is off).
+# What clients may ask for: what is read, and each answer is read anew (nothing is answered together, nothing kept).
 ASKED = {case.name: case for case in CASES if not case.writes}
 # By candidate what is set beside the defaults of production: bounds that are never reached.
 CANDIDATES: dict[str, dict[str, str]] = {

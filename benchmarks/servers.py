@@ -93,13 +93,13 @@ def uvicorn(app: str, port: int, workers: int) -> list[str]:
 
 @contextmanager
 def pamps(uri: str, secret: str, folder: Path, workers: int, name: str = "pamps", **settings: str) -> Iterator[Server]:
-    """Pamps, as in production but for these settings; under another name it answers each request by itself."""
+    """Pamps, as in production but for these settings; under another name it reads each answer anew."""
     port = free_port()
     env = environment(
         PAMPS_ENV="production",
         PAMPS_DB__uri=uri,
         PAMPS_SECURITY__secret_key=secret,
-        PAMPS_SERVER__coalesce="true" if name == "pamps" else "false",
+        **({} if name == "pamps" else {"PAMPS_SERVER__coalesce": "false", "PAMPS_SERVER__kept_megabytes": "0"}),
         **{f"PAMPS_LIMITS__{kind}": HARDLY_A_LIMIT for kind in ("sign_up", "sign_in", "write", "read", "search")},
         **settings,
     )

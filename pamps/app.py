@@ -14,6 +14,7 @@ from pamps import logs, openapi, startup, telemetry, uses
 from pamps.config import Settings
 from pamps.db.database import Database
 from pamps.errors import EmbeddedError, PampsError
+from pamps.kept import KeepingDatabase
 from pamps.loading import current_settings
 from pamps.middleware import limits, problems
 from pamps.middleware.admission import ADMISSION, Admission
@@ -103,7 +104,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     if settings.telemetry.tracing:
         telemetry.keep_private()
     with startup.database(settings) as uri:
-        database = app.state.database = Database(uri, settings.db)
+        database = app.state.database = database_of(uri, settings)
         try:
             await database.open()
         except PampsError as error:
@@ -127,6 +128,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
                 task.cancel()
             await uses.write(database)
             await database.close()
+
+
+def database_of(uri: str, settings: Settings) -> Database:
+    """The database that requests are answered from."""
+    if settings.server.kept_megabytes:
+        return KeepingDatabase(uri, settings.db, settings.server.kept_megabytes)
+    return Database(uri, settings.db)
 
 
 def delivering(database: Database, settings: Settings) -> "Delivery":

@@ -39,6 +39,7 @@ class Server(Section):
     keep_alive_timeout: int = Field(ge=1, le=DAY)
     shutdown_timeout: int = Field(ge=1, le=DAY)
     coalesce: bool
+    kept_megabytes: int = Field(ge=0, le=65_536)
     idempotency_hours: float = Field(gt=0, le=8760)
     cors_origins: Origins
     hsts_max_age: int = Field(ge=0, le=100 * 365 * DAY)

@@ -13,6 +13,8 @@ def every_statement() -> dict[str, Statement]:
         for name, value in vars(import_module(f"pamps.queries.{module.name}")).items():
             if isinstance(value, Statement) and value not in found.values():
                 found[f"{module.name}.{name}"] = value
+                if value.versioned:
+                    found[f"{module.name}.{name}.versioned"] = value.versioned
     return found
 
 

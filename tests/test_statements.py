@@ -41,6 +41,8 @@ VALUES: dict[str, Any] = {
     **{"secret": "x", "step": 7, "recovery_code": "x", "new_codes": ["x"]},
     **{"names": ["x"], "ends": [datetime(2100, 1, 1, tzinfo=UTC)], "amounts": [1]},
     **{"role": "admin", "reason": "x"},
+    **{"posts": ['{"(0,1)"}'], "users": ['{"(0,1)"}']},
+    **{"stamps": ["7"], "viewers": [7], "sessions": [7], "proofs": [None]},
     **{"days": 7, "scopes": ["read"], "ids": [7], "times": [datetime(2026, 1, 1, tzinfo=UTC)]},
 }
 

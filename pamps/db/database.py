@@ -146,7 +146,10 @@ class Database(Runner):
 
     async def row(self, statement: Statement, **params: Any) -> asyncpg.Record | None:
         """The first row of a statement, or None."""
-        arguments = statement.arguments(params)
+        return await self.run(statement, statement.arguments(params))
+
+    async def run(self, statement: Statement, arguments: list[Any]) -> asyncpg.Record | None:
+        """The same, for arguments in its order."""
         pool = self.pool or await self.open()
         tries = TRIES
         with self.meanings:

@@ -33,6 +33,8 @@ class Statement:
     `instead` is one that is run in its place, and aside, where a request was answered before (idempotency.py); this one
     is given what that one takes.
     An `urgent` one is not refused because others wait for a connection already, and gets one before them.
+    `versioned` is the same with one column more, the `versions` of the rows that its answer was made from, null where
+    they don't tell all; so that the answer may be kept (kept.py).
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Statement:
         aside: bool = False,
         urgent: bool = False,
         instead: "Statement | None" = None,
+        versioned: "Statement | None" = None,
     ):
         compiled = query.compile(dialect=DIALECT)  # type: ignore[attr-defined]
         self.sql = str(compiled)
@@ -51,6 +54,7 @@ class Statement:
         self.aside = aside
         self.urgent = urgent
         self.instead = instead
+        self.versioned = versioned
         self.order: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.names: frozenset[str] = frozenset(self.order).union(instead.names if instead else ())
 

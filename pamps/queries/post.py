@@ -1,5 +1,6 @@
 """Posts: publish, read, edit, delete, reply."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -42,6 +43,7 @@ from pamps.queries.sql import (
     visible_to,
 )
 from pamps.queries.user import user_id_of, user_summary
+from pamps.queries.version import keepable, version, versions_of
 
 PARENT = bindparam("parent_id", type_=BigInteger)
 TEXT = bindparam("text", type_=Text)
@@ -109,17 +111,24 @@ publish = Statement(select(published.c.id, post_json(published).label("body")))
 
 replies_of = select(posts).where(posts.c.parent_id == ID, visible_to(VIEWER, posts))
 # Most posts have fewer replies, so a plan that knew the number would read all of a post's, to sort them.
-first_replies = (
-    replies_of.order_by(posts.c.id).limit(select(literal(FIRST_REPLIES)).scalar_subquery()).subquery("reply")
-)
+FIRST = select(literal(FIRST_REPLIES)).scalar_subquery()
+first_replies = replies_of.order_by(posts.c.id).limit(FIRST).subquery("reply")
 with_replies = shaped(
     PostResponseWithReplies,
     **columns(posts),
     replies=select(array_of(post_json(first_replies), first_replies.c.id)).scalar_subquery(),
 )
-read = Statement(
-    reading(one(select(with_replies).where(posts.c.id == ID, visible_to(VIEWER, posts)))), missing=PostNotFound
-)
+answer = one(select(with_replies).where(posts.c.id == ID, visible_to(VIEWER, posts)))
+
+# A reply changes the counter of the post. But whoever is suspended, or let back, changes none: so the versions of what
+# is shown tell all where it is the very first of what is under the post.
+rows_of_posts = select(posts.c.id, posts.c.user_id, posts.c.hidden, *version(posts))
+under = rows_of_posts.where(posts.c.parent_id == ID).order_by(posts.c.id).limit(FIRST)
+shown = rows_of_posts.where(posts.c.id == ID).union_all(select(under.subquery())).cte("shown")
+all_seen = select(func.bool_and(and_(shown.c.user_id.is_not(None), ~shown.c.hidden))).scalar_subquery()
+versions = versions_of(shown, select(shown.c.user_id), if_=all_seen)
+
+read = keepable(reading(answer), reading(answer.add_columns(versions)), PostNotFound)
 
 replies = Statement(
     reading(page_of(replies_of, post_json, posts.c.id, oldest_first=True, of=exists(visible(ID)))),
@@ -139,7 +148,13 @@ def by_user(include_replies: bool) -> Statement:
     """What one person wrote, newest first; a null body where there is no such user."""
     author = user_id_of(USERNAME)
     rows = without_replies(select(posts).where(posts.c.user_id == author, visible_to(VIEWER, posts)), include_replies)
-    return Statement(reading(page_of(rows, post_json, posts.c.id, of=author.is_not(None))), missing=UserNotFound)
+
+    def page(rows: Select[Any], versions: Callable[[FromClause], Column] | None = None) -> Select[Any]:
+        return reading(page_of(rows, post_json, posts.c.id, of=author.is_not(None), versions=versions))
+
+    # Who publishes or deletes a post changes their own counter, and who is suspended or let back their own row.
+    versioned = page(rows.add_columns(*version(posts)), lambda found: versions_of(found, select(author)))
+    return keepable(page(rows), versioned, UserNotFound)
 
 
 by_user_with_replies, by_user_without_replies = by_user(True), by_user(False)

@@ -57,16 +57,16 @@ Column = ColumnElement[Any]
 TRUE, FALSE = cast(literal_column("true"), Boolean), cast(literal_column("false"), Boolean)
 
 
-def signed_in() -> Column:
+def signed_in(viewer: Column = VIEWER, session: Column = SESSION, proof: Column = PROOF) -> Column:
     """That the viewer's session is still alive. It is looked up once for a statement, not for every row.
 
     That of a personal token needs the token's proof; an access token has none, because its signature was verified.
     """
     return exists().where(
-        sessions.c.id == SESSION,
-        sessions.c.user_id == VIEWER,
+        sessions.c.id == session,
+        sessions.c.user_id == viewer,
         sessions.c.expires_at > func.clock_timestamp(),
-        case((PROOF.is_(None), sign_in(sessions)), else_=and_(~sign_in(sessions), sessions.c.token_hash == PROOF)),
+        case((proof.is_(None), sign_in(sessions)), else_=and_(~sign_in(sessions), sessions.c.token_hash == proof)),
     )
 
 
@@ -161,13 +161,14 @@ def page_of(
     *keys: Column,
     oldest_first: bool = False,
     of: Column | None = None,
+    versions: Callable[[FromClause], Column] | None = None,
 ) -> Select[Any]:
     """A keyset page of `rows`: its JSON array as the body, and the cursor of the next page, null at the end.
 
     `of` is that there is what the list belongs to: where it is not, the body is null. `keys` order the rows and are
     among their columns: one id, or a date and an id. One row more than asked for is read, so as to know whether there
     is a next page; nothing is counted. The cursor is the last row's key, so page 10,000 is found in the index like
-    page 1.
+    page 1. `versions` are those of the rows that a page is made from, if they are wanted.
     """
     page = rows.where(beyond(keys, oldest_first)).order_by(*ordered(keys, oldest_first)).limit(LIMIT + 1).cte("page")
     page_keys = [page.c[key.name] for key in keys]
@@ -182,7 +183,8 @@ def page_of(
         .limit(1)
     )
     there = body if of is None else case((of, body))
-    return select(there.label("body"), last.scalar_subquery().label("next"))
+    found = select(there.label("body"), last.scalar_subquery().label("next"))
+    return found if versions is None else found.add_columns(versions(page))
 
 
 def ordered(keys: Sequence[Column], oldest_first: bool) -> list[Column]:

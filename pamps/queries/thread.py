@@ -1,13 +1,13 @@
 """A post in its thread: what it replies to, and what was replied to it."""
 
-from sqlalchemy import BigInteger, func, literal, select
+from sqlalchemy import BigInteger, and_, any_, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from pamps.db.statement import Statement
 from pamps.errors import PostNotFound
 from pamps.models.post import ThreadResponse, posts
 from pamps.queries.post import thread_json
 from pamps.queries.sql import ID, VIEWER, Column, array_of, one, reading, shaped, visible_to
+from pamps.queries.version import keepable, version, versions_of
 
 THREAD_MAX = 500  # descendants that one thread shows
 
@@ -58,6 +58,19 @@ whole = shaped(
     descendants=select(array_of(thread_json(descendants), descendants.c.place)).scalar_subquery(),
     truncated=select(func.max(down.c.place) > THREAD_MAX).select_from(down).scalar_subquery(),
 )
-thread = Statement(
-    reading(one(select(whole).where(posts.c.id == ID, visible_to(VIEWER, posts, in_thread=True)))), missing=PostNotFound
+answer = one(select(whole).where(posts.c.id == ID, visible_to(VIEWER, posts, in_thread=True)))
+
+# A reply changes the counter of what it replies to. But whoever is suspended, or let back, changes none: so the
+# versions of what is shown tell all where it is all that there is: where each reply that is counted is shown.
+member_ids = select(up.c.id).union(select(down.c.id))
+members = (
+    select(posts, *version(posts)).where(posts.c.id == any_(func.array(member_ids.scalar_subquery()))).cte("members")
 )
+counted = func.sum(members.c.reply_count).filter(members.c.id.in_(select(down.c.id)))
+found = select(func.max(down.c.place)).scalar_subquery()
+all_shown = select(
+    and_(func.bool_and(and_(members.c.user_id.is_not(None), ~members.c.hidden)), counted == found)
+).scalar_subquery()
+versions = versions_of(members, select(members.c.user_id), if_=all_shown)
+
+thread = keepable(reading(answer), reading(answer.add_columns(versions)), PostNotFound)

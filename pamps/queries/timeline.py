@@ -10,15 +10,17 @@ The first is tried for about as long as the second will take, so neither the num
 makes a page cost much more than it has to.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import CTE, Select, case, func, select, true, union_all
+from sqlalchemy import CTE, FromClause, Select, case, func, select, true, union_all
 
 from pamps.db.statement import Statement
 from pamps.models.post import posts
 from pamps.models.user import social, users
 from pamps.queries.post import post_json, without_replies
 from pamps.queries.sql import LIMIT, VIEWER, Column, beyond, own, page_of, visible_to
+from pamps.queries.version import keepable, version, versions_of
 
 # Whoever follows more than FEW has FURTHER newest posts looked through for each one more.
 FEW, FURTHER = 100, 5
@@ -66,7 +68,16 @@ def timeline_of(include_replies: bool) -> Statement:
     enough = select(func.count()).select_from(newest).scalar_subquery() > LIMIT
     found = union_all(select(newest.c.id).where(enough), of_each(include_replies, unless=enough)).subquery("found")
     page = select(found.c.id).order_by(found.c.id.desc()).limit(LIMIT + 1).subquery("ids")
-    return Statement(own(page_of(select(posts).join(page, page.c.id == posts.c.id), post_json, posts.c.id)))
+    rows = select(posts).join(page, page.c.id == posts.c.id)
+
+    def answer(rows: Select[Any], versions: Callable[[FromClause], Column] | None = None) -> Select[Any]:
+        return own(page_of(rows, post_json, posts.c.id, versions=versions))
+
+    # Who publishes or deletes a post changes their own counter, and who follows somebody theirs.
+    people = followed.union_all(select(users.c.id).where(users.c.id == VIEWER))
+    few = select(users.c.following_count <= FEW).where(users.c.id == VIEWER).scalar_subquery()
+    versioned = answer(rows.add_columns(*version(posts)), lambda found: versions_of(found, people, if_=few))
+    return keepable(answer(rows), versioned)
 
 
 timeline_with_replies, timeline_without_replies = timeline_of(True), timeline_of(False)

@@ -1,0 +1,112 @@
+"""Answers that are kept, and given again where the database says that it would say the same.
+
+docs/decisions/17-kept-answers.md has the reasons, and what was not taken.
+"""
+
+import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from asyncpg import Record
+
+from pamps.config import Db
+from pamps.db.database import Database
+from pamps.db.statement import Statement
+from pamps.queries.version import unchanged
+from pamps.recent import Recent
+
+ASKED = 4096  # questions of which it is known that they have been asked
+MEGABYTE = 1024 * 1024
+OBJECTS = 600  # bytes, about, that an answer takes besides its texts
+
+
+@dataclass(slots=True)
+class Kept:
+    """An answer: its row, with the versions of what it was made from, and who asked: a user, a session, a proof."""
+
+    row: Record
+    asker: tuple[int | None, int | None, bytes | None]
+    given: bool = False  # again, since it was kept
+
+    def weight(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.row["body"]) + sum(len(text or "") for text in self.row["versions"]) + OBJECTS
+
+
+class KeepingDatabase(Database):
+    """A database that keeps answers; it is asked whether these still hold, rather than for all of them anew.
+
+    It is asked with each request, after that has come, so no answer is older than it would be without this; and for all
+    requests together that come while it is being asked. What is asked for a second time is kept.
+    """
+
+    def __init__(self, uri: str, settings: Db, megabytes: int):
+        super().__init__(uri, settings)
+        # Whether it is worth while to keep the answer to a question that has been asked.
+        self.asked: Recent[Hashable, bool] = Recent(ASKED)
+        # Recent may hold twice as much.
+        self.answers: Recent[Hashable, Kept] = Recent(megabytes * MEGABYTE // 2, Kept.weight)
+        self.doubted: list[tuple[Kept, asyncio.Future[bool]]] = []
+        self.asking: asyncio.Task[None] | None = None
+
+    async def row(self, statement: Statement, **params: Any) -> Record | None:
+        """The first row of a statement, or None."""
+        arguments = statement.arguments(params)
+        if statement.versioned is None:
+            return await self.run(statement, arguments)
+        question = (statement, *arguments)
+        kept = self.answers.get(question)
+        if kept is not None:
+            if await self.holds(kept):
+                kept.given = True
+                return kept.row
+            self.answers.pop(question)
+            if not kept.given:  # it changes as often as it is asked for
+                self.asked.pop(question)
+            return await self.run(statement, arguments)
+        worth_while = self.asked.get(question)
+        if not worth_while:
+            if worth_while is None:
+                self.asked[question] = True
+            return await self.run(statement, arguments)
+        row = await self.run(statement.versioned, arguments)
+        if row is not None and row["body"] is not None:
+            if row["versions"] is None:
+                self.asked[question] = False
+            else:
+                self.answers[question] = Kept(row, (params["viewer"], params["session"], params["proof"]))
+        return row
+
+    async def holds(self, kept: Kept) -> bool:
+        """Whether an answer is what the database would answer now."""
+        found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.doubted.append((kept, found))
+        if self.asking is None:
+            self.asking = asyncio.create_task(self.ask())
+        return await found
+
+    async def ask(self) -> None:
+        """Ask about all answers that are in doubt, until none is."""
+        while self.doubted:
+            doubted, self.doubted = self.doubted, []
+            try:
+                hold = await self.which_hold([kept for kept, _ in doubted])
+            except Exception as error:
+                for _, found in doubted:
+                    if not found.done():
+                        found.set_exception(error)
+            else:
+                for number, (_, found) in enumerate(doubted, 1):
+                    if not found.done():  # it is when its client has gone
+                        found.set_result(number in hold)
+        self.asking = None
+
+    async def which_hold(self, answers: list[Kept]) -> set[int]:
+        """The numbers, from 1, of those answers that hold."""
+        posts, users, stamps = zip(*(kept.row["versions"] for kept in answers), strict=True)
+        viewers, sessions, proofs = zip(*(kept.asker for kept in answers), strict=True)
+        row = await super().row(
+            unchanged, posts=posts, users=users, stamps=stamps, viewers=viewers, sessions=sessions, proofs=proofs
+        )
+        return set(row["unchanged"] or ()) if row else set()
