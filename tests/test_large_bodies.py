@@ -1,4 +1,4 @@
-"""A body that is too large is refused before it is read whole."""
+"""A body that is too large is refused before it is read whole, and one that breaks off is nobody's mistake."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,10 +27,22 @@ def port(settings: Settings) -> Iterator[int]:
 
 
 class Upload:
-    """A request with a body that comes in chunks, and no Content-Length: what of it was read, what was answered."""
+    """A request with a body that comes in chunks, and no Content-Length: what of it was read, what was answered.
 
-    def __init__(self, api: Api, operation: Operation, media_type: str, size: int):
+    One that `breaks_off` does so after the first chunk.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        operation: Operation,
+        media_type: str,
+        size: int,
+        breaks_off: bool = False,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ):
         self.size = size
+        self.breaks_off = breaks_off
         self.read = 0
         self.answer: list[Any] = []
         scope = {
@@ -43,7 +55,10 @@ class Upload:
             "raw_path": operation.url.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", b"x"), (b"transfer-encoding", b"chunked"), (b"content-type", media_type.encode())],
+            "headers": [
+                *((b"host", b"x"), (b"transfer-encoding", b"chunked"), (b"content-type", media_type.encode())),
+                *headers,
+            ],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
         }
@@ -51,6 +66,8 @@ class Upload:
         api.portal.call(api.application, scope, self.receive, self.send)
 
     async def receive(self) -> dict[str, Any]:
+        if self.breaks_off and self.read:
+            return {"type": "http.disconnect"}
         chunk = b"x" * min(CHUNK, self.size - self.read)
         self.read += len(chunk)
         return {"type": "http.request", "body": chunk, "more_body": self.read < self.size}
@@ -78,6 +95,17 @@ def test_a_body_of_just_the_limit_is_read(api: Api, engine: Engine) -> None:
             upload = Upload(api, operation, media_type, LIMIT)
             assert upload.status in (400, 422), operation  # for what it says
             assert upload.read == LIMIT, operation
+
+
+@pytest.mark.parametrize("headers", [(), ((b"idempotency-key", b"a"),)], ids=["without_a_key", "with_a_key"])
+def test_a_body_that_breaks_off_is_malformed(
+    api: Api, engine: Engine, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    with unchanged(engine):
+        for operation, media_type in WITH_BODY.items():
+            upload = Upload(api, operation, media_type, LIMIT, breaks_off=True, headers=headers)
+            assert upload.status == 400, operation
+            assert b'"malformed-body"' in upload.answer[1]["body"]
 
 
 def test_a_body_that_says_it_is_too_large_is_refused_unread(port: int, world: World, engine: Engine) -> None:

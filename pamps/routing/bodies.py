@@ -38,7 +38,10 @@ def with_body(answer: Handler, media_type: re.Pattern[str] | None) -> Handler:
 
 
 class Bounded:
-    """An ASGI receive that stops once more than `limit` bytes of body have come; `refusal` is why it stopped."""
+    """An ASGI receive that stops once more than `limit` bytes of body have come; `refusal` is why it stopped.
+
+    A client that hangs up in the middle is refused as well, if only for the log: nobody is there to be answered.
+    """
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], limit: int):
         self.receive = receive
@@ -49,6 +52,8 @@ class Bounded:
         try:
             message = await self.receive()
             self.left -= len(message.get("body", b""))
+            if message["type"] == "http.disconnect":
+                self.refusal = errors.MalformedBody("the body ends too early")
             if self.left < 0:
                 raise errors.BodyTooLarge(f"the body may have {self.limit} bytes")
         except PampsError as error:

@@ -16,7 +16,6 @@ from fastapi._compat import ModelField, get_missing_field_error
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Body
-from starlette.requests import ClientDisconnect
 
 from pamps.errors import MalformedBody
 from pamps.telemetry import validation_failed
@@ -131,7 +130,7 @@ async def read_json(request: Request) -> Any:
         return json.loads(raw.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error.msg} at {error.pos}") from None
-    except (ValueError, RecursionError, ClientDisconnect):  # ValueError: not UTF-8, or a number of thousands of digits
+    except (ValueError, RecursionError):  # ValueError: not UTF-8, or a number of thousands of digits
         raise MalformedBody() from None
 
 
