@@ -1,11 +1,9 @@
-"""Signing in and refreshing, sent again with an Idempotency-Key: one session, and the tokens that it had."""
+"""Signing in, sent again with an Idempotency-Key: one session, and the tokens that it had."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from httpx2 import Response
 from sqlalchemy import Engine, text
 
 from pamps.app import create_app
@@ -15,6 +13,7 @@ from tests.again import count, key, mailed, rotated, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World, recovery_code
 from tests.guessing import FAR, HOME, at, failures, later, wait
+from tests.renewal import ENDED, refresh, sign_in, who
 from tests.second_factor import Clock, code
 from tests.tables import unchanged
 from tests.watched import Watched
@@ -22,7 +21,7 @@ from tests.watched import Watched
 pytest_plugins = ("tests.again_fixtures", "tests.second_factor_fixtures")
 
 TOGETHER = 5  # guesses that nobody has to wait for
-REUSED, ENDED = (422, "idempotency-key-reused"), (401, "session-ended")
+REUSED = (422, "idempotency-key-reused")
 NEEDED, WRONG = (401, "code-needed"), (401, "wrong-code")
 
 
@@ -37,20 +36,6 @@ def alone(settings: Settings) -> Iterator[Api]:
     db = settings.db.model_copy(update={"pool_min_size": 1, "pool_size": 1, "wait_timeout": 5})
     with Api(create_app(settings.model_copy(update={"db": db}))) as api:
         yield api
-
-
-def sign_in(api: Api, headers: dict[str, str], password: str = PASSWORD, **more: str) -> Response:
-    return api.post("/token", data={"username": "ada", "password": password, **more}, headers=headers)
-
-
-def refresh(api: Api, token: str, headers: dict[str, str]) -> Response:
-    return api.post("/refresh_token", json={"refresh_token": token}, headers=headers)
-
-
-def who(api: Api, tokens: Response) -> tuple[int, str]:
-    """Whose an access token is, or why it is nobody's."""
-    answer = api.as_(tokens.json()["access_token"]).get("/user/me/")
-    return answer.status_code, answer.json().get("username") or answer.json()["code"]
 
 
 # One session.
@@ -80,6 +65,20 @@ def test_whoever_has_signed_out_gets_tokens_of_a_session_that_is_over(api: Api, 
     assert again.json() == first
     assert who(api, again) == problem(refresh(api, first["refresh_token"], {})) == ENDED
     assert count(engine, "session") == 0
+
+
+def test_who_may_no_longer_sign_in_so_gets_no_tokens_of_before(
+    api: Api, ada: User, world: World, engine: Engine
+) -> None:
+    headers, change = key(), {"current_password": PASSWORD, "new_password": "a better password"}
+    assert sign_in(api, headers).status_code == 200
+    moderator = api.as_(world.sign_in(world.user("mod", role="moderator"))[0])
+    assert moderator.put("/user/ada/suspension/", json={"reason": "spam"}).is_success
+    assert problem(sign_in(api, headers)) == (403, "account-suspended")
+    assert moderator.delete("/user/ada/suspension/").is_success
+    assert who(api, sign_in(api, headers)) == ENDED
+    assert api.as_(sign_in(api, {}).json()["access_token"]).put("/user/me/password/", json=change).is_success
+    assert problem(sign_in(api, headers)) == (401, "wrong-credentials")
 
 
 def test_from_a_new_network_one_mail_tells_of_it(api: Api, ada: User, engine: Engine) -> None:
@@ -226,56 +225,3 @@ def test_to_send_it_again_is_no_guess_and_forgives_none(api: Api, secret: str, e
     assert [problem(sign_in(guesser, {}, code=f"00000{n}")) for n in range(3)] == [WRONG] * 3
     assert [sign_in(guesser, headers, code=sent).status_code for _ in range(10)] == [200] * 10
     assert failures(engine, "login", "ada") == failures(engine, "address", HOME) == 3
-
-
-# Refreshing.
-
-
-@pytest.fixture
-def spent(api: Api, ada: User) -> str:
-    """A refresh token that will be."""
-    return str(sign_in(api, {}).json()["refresh_token"])
-
-
-def test_a_refresh_whose_answer_was_lost_may_be_sent_again(api: Api, spent: str, engine: Engine) -> None:
-    headers = key()
-    first = refresh(api, spent, headers)
-    with unchanged(engine):
-        again = refresh(api, spent, headers)
-    assert same(again, first)
-    assert again.headers["cache-control"] == "no-store"
-    assert who(api, again) == (200, "ada")
-    assert refresh(api, again.json()["refresh_token"], {}).status_code == 200
-
-
-@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": '"another"'}])
-def test_with_another_key_a_spent_token_ends_its_session(
-    api: Api, spent: str, engine: Engine, headers: dict[str, str]
-) -> None:
-    """That stands, though it is a refusal and with a key."""
-    mine = key()
-    new = refresh(api, spent, mine)
-    assert problem(refresh(api, spent, headers)) == ENDED
-    assert count(engine, "session") == 0
-    assert who(api, refresh(api, spent, mine)) == who(api, new) == ENDED
-
-
-def test_many_refreshes_at_once_with_one_key_leave_the_session(api: Api, spent: str, engine: Engine) -> None:
-    headers: dict[str, Any] = key()
-    with ThreadPoolExecutor(TOGETHER) as threads:
-        answers = list(threads.map(lambda _: refresh(api, spent, headers), range(TOGETHER)))
-    done = [one for one in answers if one.status_code == 200]
-    assert {problem(one) for one in answers if one not in done} <= {(409, "idempotency-key-in-use")}
-    assert {one.content for one in done} == {refresh(api, spent, headers).content}
-    assert who(api, done[0]) == (200, "ada")
-
-
-def test_tokens_that_were_renewed_since_are_given_again_as_they_were(api: Api, spent: str, engine: Engine) -> None:
-    """A refresh token that was spent meanwhile is spent, wherever it was found."""
-    headers = key()
-    second = refresh(api, spent, headers).json()["refresh_token"]
-    assert refresh(api, second, key()).status_code == 200
-    again = refresh(api, spent, headers).json()["refresh_token"]
-    assert again == second
-    assert problem(refresh(api, again, key())) == ENDED
-    assert count(engine, "session") == 0
