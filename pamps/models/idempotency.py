@@ -15,7 +15,7 @@ class IdempotencyKey(SQLModel, table=True):
 
     `id` is a hash of the key and of whose it is; the key itself is kept nowhere. It and a secret go into `fingerprint`,
     which tells whether the request is the same: a body may hold a password, and whoever reads this table can't try
-    passwords on it. They make the cipher of `answer`, too, which may show a secret. `user_id` is null where nobody was
+    passwords on it. They seal the `answer` as well, which may show a secret. `user_id` is null where nobody was
     signed in. A refusal is not kept: nothing was written.
     """
 

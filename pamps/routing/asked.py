@@ -1,11 +1,10 @@
-"""A request with an `Idempotency-Key`: what it is known by when it comes again, and the cipher of its answer."""
+"""A request with an `Idempotency-Key`: what it is known by when it comes again, and how its answer is sealed."""
 
-import hashlib
 import hmac
 import re
-from secrets import token_bytes
 
 from fastapi import Request
+from nacl.secret import SecretBox
 
 from pamps import errors
 from pamps.models.shape import IDEMPOTENCY_KEY, RULES
@@ -13,7 +12,6 @@ from pamps.security import digest
 
 HEADER = b"idempotency-key"
 KEY = re.compile(IDEMPOTENCY_KEY.encode())
-SEED = 32  # bytes, new for each answer
 
 
 class Asked:
@@ -44,18 +42,11 @@ class Asked:
         return hmac.digest(secret.encode(), b"a request\0" + self.whole, "sha256")
 
     def sealed(self, answer: bytes, secret: str) -> bytes:
-        """A body as it is kept: a new seed, and the body in a cipher that takes our secret and the whole request."""
-        seed = token_bytes(SEED)
-        return seed + self.ciphered(answer, seed, secret)
+        """A body as it is kept: only the same request opens it again, with our secret."""
+        return self.box(secret).encrypt(answer)
 
     def unsealed(self, kept: bytes, secret: str) -> bytes:
-        return self.ciphered(kept[SEED:], kept[:SEED], secret)
+        return self.box(secret).decrypt(kept)
 
-    def ciphered(self, body: bytes, seed: bytes, secret: str) -> bytes:
-        """A body XOR as much of a stream that its seed makes with the secret and the request; twice, it is as before.
-
-        HMAC-SHA-256 makes a key that serves this once, and SHAKE256 (FIPS 202) makes the stream of it.
-        """
-        key = hmac.digest(secret.encode(), b"its answer\0" + seed + self.whole, "sha256")
-        stream = hashlib.shake_256(key).digest(len(body))
-        return (int.from_bytes(body) ^ int.from_bytes(stream)).to_bytes(len(body))
+    def box(self, secret: str) -> SecretBox:
+        return SecretBox(hmac.digest(secret.encode(), b"its answer\0" + self.whole, "sha256"))
