@@ -92,6 +92,12 @@ def test_what_was_refused_may_be_mended_with_the_same_key(as_ada: Signed, clock:
     assert confirm(as_ada, headers, code(secret)).status_code == 200
 
 
+def test_the_right_password_is_no_guess_though_it_is_on_already(as_ada: Signed, secret: str, engine: Engine) -> None:
+    with unchanged(engine):
+        assert [problem(begin(as_ada, key())) for _ in range(7)] == [(409, "two-factor-on")] * 7
+    assert failures(engine, "session", "1") == 0
+
+
 def test_to_send_them_again_is_no_guess_and_a_wrong_one_is(as_ada: Signed, clock: Clock, engine: Engine) -> None:
     begun, confirmed, renewed = key(), key(), key()
     secret = begin(as_ada, begun).json()["secret"]

@@ -85,7 +85,7 @@ status = Statement(
     )
 )
 
-# Of a guess in this session that was right, and changes nothing since it was answered before.
+# Of a guess in this session that was right, and changes nothing: it is on already, or was answered before.
 take_back = Statement(select(taken_back(by_session(SESSION))), aside=True)
 
 # Begun again it has another secret; once it is on, it stays what it is.

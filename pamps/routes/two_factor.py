@@ -38,7 +38,11 @@ async def begin(body: PasswordAgain, viewer: Owner, db: Database, passwords: Pas
     """A secret for an authenticator. Nothing changes until a code by it is confirmed."""
     me = await proven(body.password, viewer, db, passwords, settings)
     secret = codes.new_secret()
-    await db.one(two_factors.begin, viewer, seen=me["password_hash"], secret=secret)
+    try:
+        await db.one(two_factors.begin, viewer, seen=me["password_hash"], secret=secret)
+    except TwoFactorOn:  # with a key, what the statement has forgiven is undone; the password was right
+        await db.row(two_factors.take_back, session=viewer.session_id)
+        raise
     found = TwoFactorSecret(secret=secret, uri=codes.uri(secret, me["username"], settings.security.issuer))
     return Response(found.model_dump_json(), 201, NO_STORE, "application/json")
 
