@@ -4,6 +4,7 @@ docs/decisions/17-kept-answers.md has the reasons, and what was not taken.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,7 @@ class KeepingDatabase(Database):
         self.asked: Recent[Hashable, bool] = Recent(ASKED)
         # Recent may hold twice as much.
         self.answers: Recent[Hashable, Kept] = Recent(megabytes * MEGABYTE // 2, Kept.weight)
+        self.outcomes: Counter[str] = Counter()  # of asking whether an answer holds: `given` again, or `changed`
         self.doubted: list[tuple[Kept, asyncio.Future[bool]]] = []
         self.asking: asyncio.Task[None] | None = None
 
@@ -60,7 +62,9 @@ class KeepingDatabase(Database):
         if kept is not None:
             if await self.holds(kept):
                 kept.given = True
+                self.outcomes["given"] += 1
                 return kept.row
+            self.outcomes["changed"] += 1
             self.answers.pop(question)
             if not kept.given:  # it changes as often as it is asked for
                 self.asked.pop(question)

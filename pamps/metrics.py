@@ -9,6 +9,7 @@ import asyncio
 import math
 import os
 import re
+from collections import Counter as Counts
 from collections.abc import Iterable
 from functools import partial
 from itertools import count
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from pamps import __version__
 from pamps.db.database import Database
 from pamps.errors import PampsError
+from pamps.kept import KeepingDatabase
 from pamps.queries import health
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -60,6 +62,12 @@ class Metrics:
         self.idle = self.gauge("pamps_pool_idle", "Connections to the database that wait for work.")
         self.busy = self.gauge("pamps_pool_busy", "Connections to the database that are at work, or being made.")
         self.waiting = self.gauge("pamps_pool_waiting", "Requests that wait for a connection to the database.")
+        self.kept = self.gauge("pamps_kept_answers", "Answers that are kept, to be given again if they still hold.")
+        self.kept_asked = Counter(
+            *("pamps_kept_answers_asked", "Kept answers that were asked for: given again, or changed meanwhile."),
+            ["outcome"],
+            registry=self.registry,
+        )
         self.mail = Gauge(
             *("pamps_mail_waiting", "Mails in the queue; NaN while the database is away."),
             registry=self.registry,
@@ -89,6 +97,7 @@ class Metrics:
 
     async def keep_looking(self, database: Database) -> None:
         """Take down again and again what is so at the moment."""
+        counted: Counts[str] = Counts()
         for look in count():
             pool = database.pool
             idle = len(pool.idle) if pool else 0
@@ -96,6 +105,11 @@ class Metrics:
             self.idle.set(idle)
             self.busy.set(pool.size - idle if pool else 0)
             self.waiting.set(len(pool.waiting) if pool else 0)
+            if isinstance(database, KeepingDatabase):
+                self.kept.set(len(database.answers))
+                for outcome, number in (database.outcomes - counted).items():
+                    self.kept_asked.labels(outcome).inc(number)
+                counted = database.outcomes.copy()
             if look % LOOKS_AT_MAIL == 0:
                 self.mail.set(await mail_waiting(database))
             await asyncio.sleep(BETWEEN_LOOKS)

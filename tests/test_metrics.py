@@ -153,6 +153,21 @@ def test_what_is_so_at_the_moment_is_of_all_processes(two: tuple[Server, int]) -
     assert labelled(found, "pamps_process_open_fds").keys() == memory.keys()
 
 
+def test_it_is_told_how_often_kept_answers_are_given_again(two: tuple[Server, int]) -> None:
+    server, port = two
+    ada = server.register("kept")
+    with httpx2.Client(base_url=server.url, headers=ada) as client:
+        path = f"/post/{client.post('/post/', json={'text': 'x'}).json()['id']}/"
+        for _ in range(10):  # in one process or in both
+            assert client.get(path).status_code == 200
+
+    def given() -> float:
+        return labelled(asked(port), "pamps_kept_answers_asked_total").get(("given",), 0)
+
+    until(lambda: given() >= 6)
+    assert 1 <= labelled(asked(port), "pamps_kept_answers")[()] <= 2
+
+
 def test_a_process_that_is_killed_leaves_what_it_counted_and_nothing_else(two: tuple[Server, int]) -> None:
     server, port = two
     for _ in range(6):
