@@ -40,7 +40,10 @@ def ratio(above: list[Measure], below: list[Measure] | None) -> dict[str, float]
 
 
 def report(results: Results, cases: list[Case], **run: Any) -> dict[str, Any]:
-    """Everything, for JSON. Ratios are of Pamps to each of the others: above 1 Pamps answers more."""
+    """Everything, for JSON. Ratios are of Pamps to each of the others: above 1 Pamps answers more.
+
+    `ratios_apart` are those of Pamps that reads each answer anew.
+    """
     constants = results.measures.get(CONSTANT.name, {})
     return {
         **run,
@@ -60,14 +63,20 @@ def case_report(results: Results, case: Case, constants: dict[str, list[Measure]
     for candidate, count in results.statements.get(case.name, {}).items():
         candidates[candidate]["statements"] = count
     others = {**found, **{ceiling: constants.get(ceiling) for ceiling in CEILINGS}}
-    others.pop("pamps", None)
-    ratios = {other: ratio(found["pamps"], measures) for other, measures in others.items()} if "pamps" in found else {}
     return {
         "name": case.name,
         "title": case.title,
         "candidates": candidates,
-        "ratios": {other: found_ratio for other, found_ratio in ratios.items() if found_ratio},
+        "ratios": beside(others, "pamps"),
+        "ratios_apart": beside({name: measures for name, measures in others.items() if name != "pamps"}, "apart"),
     }
+
+
+def beside(candidates: dict[str, list[Measure] | None], which: str) -> dict[str, Any]:
+    """The ratios of one candidate to each of the others; none where it was not measured."""
+    own = candidates.get(which)
+    found = {name: ratio(own, measures) for name, measures in candidates.items() if name != which} if own else {}
+    return {name: one for name, one in found.items() if one}
 
 
 def figures(measures: list[Measure]) -> dict[str, Any]:
@@ -124,6 +133,8 @@ def ratios(found: dict[str, Any]) -> Table:
         table.add_column(other, justify="right")
     for case in found["cases"]:
         table.add_row(case["title"], *(shown_ratio(case["ratios"].get(other)) for other in others))
+        if apart := case["ratios_apart"]:
+            table.add_row("  each read anew", *(shown_ratio(apart.get(other)) for other in others))
     return table
 
 

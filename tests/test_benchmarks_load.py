@@ -20,7 +20,7 @@ from benchmarks.case import Request
 from benchmarks.chart import chart
 from benchmarks.load import LoadError
 from benchmarks.measure import Measure
-from benchmarks.report import ratio, spread
+from benchmarks.report import beside, ratio, spread
 
 Asked = tuple[str, str, str, str, str]
 
@@ -133,6 +133,11 @@ def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
     assert ratio(measured(100, 50, 300), measured(10, 10, 10)) == {"median": 10, "min": 5, "max": 30}
     assert ratio(measured(100, 50), measured(10, 2)) == {"median": 17.5, "min": 10, "max": 25}
     assert ratio(measured(100, 50), measured(10, 0)) == {"median": 10, "min": 10, "max": 10}
+    assert beside({"pamps": measured(4), "textbook": measured(2), "asgi": measured(8), "none": None}, "pamps") == {
+        "textbook": {"median": 2, "min": 2, "max": 2},
+        "asgi": {"median": 0.5, "min": 0.5, "max": 0.5},
+    }
+    assert beside({"textbook": measured(2)}, "pamps") == {}
     assert ratio(measured(1), measured(0)) is None
     assert ratio(measured(1), None) is None
     assert spread([None, None]) is None
