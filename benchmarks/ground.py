@@ -80,7 +80,9 @@ class Ground:
     def statements(self) -> int:
         """How many statements clients have sent since counting began."""
         with data.connected(self.uri) as cursor:
-            cursor.execute("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query NOT LIKE '%pg\\_%'")
+            cursor.execute(
+                "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query NOT LIKE '%pg\\_stat\\_statements%'"
+            )
             return number(cursor)
 
 

@@ -4,7 +4,7 @@ docs/decisions/17-kept-answers.md has the reasons, and what was not taken.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +30,39 @@ class Kept:
     asker: tuple[int | None, int | None, bytes | None]
     given: bool = False  # again, since it was kept
 
-    def weight(self) -> int:
+    @property
+    def size(self) -> int:
         """About how many bytes it takes."""
         return len(self.row["body"]) + sum(len(text or "") for text in self.row["versions"]) + OBJECTS
+
+
+class Answers:
+    """Answers by their questions, as many as fit: those go first that have not been asked for the longest."""
+
+    def __init__(self, most: int):
+        self.most = most  # bytes
+        self.size = 0
+        self.kept: OrderedDict[Hashable, Kept] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def get(self, question: Hashable) -> Kept | None:
+        found = self.kept.get(question)
+        if found is not None:
+            self.kept.move_to_end(question)
+        return found
+
+    def keep(self, question: Hashable, answer: Kept) -> None:
+        self.drop(question)
+        self.kept[question] = answer
+        self.size += answer.size
+        while self.size > self.most:
+            self.drop(next(iter(self.kept)))
+
+    def drop(self, question: Hashable) -> None:
+        if question in self.kept:
+            self.size -= self.kept.pop(question).size
 
 
 class KeepingDatabase(Database):
@@ -46,8 +76,7 @@ class KeepingDatabase(Database):
         super().__init__(uri, settings)
         # Whether it is worth while to keep the answer to a question that has been asked.
         self.asked: Recent[Hashable, bool] = Recent(ASKED)
-        # Recent may hold twice as much.
-        self.answers: Recent[Hashable, Kept] = Recent(megabytes * MEGABYTE // 2, Kept.weight)
+        self.answers = Answers(megabytes * MEGABYTE)
         self.outcomes: Counter[str] = Counter()  # of asking whether an answer holds: `given` again, or `changed`
         self.doubted: list[tuple[Kept, asyncio.Future[bool]]] = []
         self.asking: asyncio.Task[None] | None = None
@@ -65,7 +94,7 @@ class KeepingDatabase(Database):
                 self.outcomes["given"] += 1
                 return kept.row
             self.outcomes["changed"] += 1
-            self.answers.pop(question)
+            self.answers.drop(question)
             if not kept.given:  # it changes as often as it is asked for
                 self.asked.pop(question)
             return await self.run(statement, arguments)
@@ -79,7 +108,7 @@ class KeepingDatabase(Database):
             if row["versions"] is None:
                 self.asked[question] = False
             else:
-                self.answers[question] = Kept(row, (params["viewer"], params["session"], params["proof"]))
+                self.answers.keep(question, Kept(row, (params["viewer"], params["session"], params["proof"])))
         return row
 
     async def holds(self, kept: Kept) -> bool:

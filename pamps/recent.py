@@ -1,6 +1,5 @@
 """A mapping that stays small, whoever fills it."""
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -10,15 +9,12 @@ Value = TypeVar("Value")
 class Recent(Generic[Key, Value]):
     """Keeps the last `most` that were set or got for sure, and never more than twice as many.
 
-    Each counts as one, or as much as `weigh` says. Of two generations the older one is dropped as a whole when the
-    younger one is full; what is got joins the younger. So nothing is ever searched for what is the oldest, and what is
-    asked for again and again stays.
+    Of two generations the older one is dropped as a whole when the younger one is full; what is got joins the younger.
+    So nothing is ever searched for what is the oldest, and what is asked for again and again stays.
     """
 
-    def __init__(self, most: int, weigh: Callable[[Value], int] = lambda value: 1):
+    def __init__(self, most: int):
         self.most = most
-        self.weigh = weigh
-        self.weight = 0  # of the young
         self.young: dict[Key, Value] = {}
         self.old: dict[Key, Value] = {}
 
@@ -26,11 +22,10 @@ class Recent(Generic[Key, Value]):
         return len(self.young) + len(self.old)
 
     def __setitem__(self, key: Key, value: Value) -> None:
-        self.pop(key)
-        if self.weight >= self.most:
-            self.old, self.young, self.weight = self.young, {}, 0
+        if len(self.young) >= self.most and key not in self.young:
+            self.old, self.young = self.young, {}
+        self.old.pop(key, None)
         self.young[key] = value
-        self.weight += self.weigh(value)
 
     def get(self, key: Key) -> Value | None:
         found = self.young.get(key)
@@ -43,9 +38,7 @@ class Recent(Generic[Key, Value]):
     def clear(self) -> None:
         self.young.clear()
         self.old.clear()
-        self.weight = 0
 
     def pop(self, key: Key) -> None:
+        self.young.pop(key, None)
         self.old.pop(key, None)
-        if key in self.young:
-            self.weight -= self.weigh(self.young.pop(key))

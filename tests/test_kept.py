@@ -294,10 +294,17 @@ def test_what_is_kept_is_bounded(settings: Settings, world: World, does: Any) ->
     async def ask(database: Told) -> None:
         for post in range(1, 61):
             await database.keep(the_post(post))
-        kept = [*database.answers.young.values(), *database.answers.old.values()]
-        assert 500_000 < sum(len(answer.row["body"]) for answer in kept) < 1_100_000
-        assert await database.runs(the_post(60)) == [unchanged]
-        assert await database.runs(the_post(1)) != [unchanged]
+            await database.answer(the_post(1))  # what is asked for stays
+        answers = database.answers
+        assert answers.size == sum(kept.size for kept in answers.kept.values())
+        assert 900_000 < answers.size <= 1024 * 1024
+        assert await database.runs(the_post(1)) == await database.runs(the_post(60)) == [unchanged]
+        assert await database.runs(the_post(2)) != [unchanged]
+        does("DELETE FROM post WHERE id > 1")
+        for post in range(2, 61):
+            await database.answer(the_post(post))
+        assert len(answers) == 1
+        assert answers.size < 60_000
 
     asking(settings, ask)
 

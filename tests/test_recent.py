@@ -21,19 +21,6 @@ def test_the_last_ones_are_there_for_sure_and_never_more_than_twice_as_many() ->
     assert recent.get(799) is None
 
 
-def test_some_count_for_more_than_others() -> None:
-    recent: Recent[int, str] = Recent(100, len)
-    for number in range(100):
-        recent[number] = "x" * 30
-        recent[number] = "x" * 20
-        assert sum(len(recent.get(one) or "") for one in range(number - 4, number + 1)) == 20 * min(number + 1, 5)
-        assert len(recent) <= 12
-    recent.pop(99)
-    recent[100] = "x" * 10_000
-    recent[101] = "x"
-    assert len(recent.get(100) or "") == 10_000
-
-
 def test_what_is_asked_for_stays() -> None:
     recent: Recent[int, str] = Recent(100)
     recent[-1] = "here"
