@@ -87,12 +87,13 @@ class Passwords:
 
 
 def give_memory_back() -> None:
-    """Have memory as large as a password's hash takes given back when it is done with, and not kept for the next one.
+    """Have memory as large as a password's hash or a long thread takes given back when it is done with.
 
-    glibc would keep it once it has seen some given back, for each thread (mallopt(3), M_MMAP_THRESHOLD).
+    glibc begins so, and would keep it for the next one once it has seen some given back, for each thread (mallopt(3),
+    M_MMAP_THRESHOLD, whose first value this is).
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none, and no need of it
-        mallopt(M_MMAP_THRESHOLD, 1024 * 1024)
+        mallopt(M_MMAP_THRESHOLD, 128 * 1024)
 
 
 class Claim(NamedTuple):
