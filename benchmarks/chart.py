@@ -3,21 +3,19 @@
 from typing import Any
 from xml.sax.saxutils import escape
 
-LONGEST = 25  # times; what is more is cut off there, lest all the others become dots
-ROW, TOP, LEFT, WIDTH, GAP = 26, 64, 250, 260, 90
+LONGEST = {"textbook": 50, "pgbench": 3}  # times; what is more is cut off there, lest all the others become dots
+ROW, TOP, LEFT, WIDTH, GAP = 26, 64, 320, 260, 130
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 } .axis { stroke: #8c959f } .textbook { fill: #1f6feb } .pgbench { fill: #2da44e }
-.spread { stroke: #24292f; stroke-opacity: .55 }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .spread { stroke: #e6edf3 } }
+.spread { stroke: #24292f; stroke-opacity: .55 } .apart { fill: #24292f; fill-opacity: .45 }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .spread { stroke: #e6edf3 } .apart { fill: #e6edf3 } }
 """
 
 
 def chart(found: dict[str, Any]) -> str:
-    """An SVG of two columns of bars; a thin line is the spread over the rounds."""
-    cases = [case for case in found["cases"] if {"textbook", "pgbench"} & case["ratios"].keys()]
-    most = max((case["ratios"]["textbook"]["max"] for case in cases if "textbook" in case["ratios"]), default=1.0)
-    once = WIDTH / min(max(most, 1), LONGEST)
+    """An SVG of two columns of bars. A thin line is the spread over the rounds; a thin bar below, answers read anew."""
+    cases = [case for case in found["cases"] if LONGEST.keys() & case["ratios"].keys()]
     height = TOP + ROW * len(cases) + 20
     right = LEFT + WIDTH + GAP
     parts = [
@@ -30,17 +28,27 @@ def chart(found: dict[str, Any]) -> str:
     for row, case in enumerate(cases):
         y = TOP + row * ROW
         parts.append(f'<text x="{LEFT - 12}" y="{y + 14}" text-anchor="end">{escape(case["title"])}</text>')
-        parts.append(bar("textbook", case["ratios"].get("textbook"), LEFT, y, once, "{:.1f} times"))
-        parts.append(bar("pgbench", case["ratios"].get("pgbench"), right, y, WIDTH, "{:.2f}"))
+        for kind, x, form in (("textbook", LEFT, "{:.1f} times"), ("pgbench", right, "{:.2f}")):
+            once = WIDTH / most(cases, kind)
+            parts.append(bar(kind, case["ratios"].get(kind), x, y, once, form))
+            if apart := case.get("ratios_apart", {}).get(kind):
+                width = min(once * apart["median"], WIDTH)
+                parts.append(f'<rect class="apart" x="{x}" y="{y + ROW - 7}" width="{width:.1f}" height="3"/>')
     for x in (LEFT, right):
         parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{height - 20}"/>')
     return "\n".join([*parts, "</svg>", ""])
 
 
+def most(cases: list[dict[str, Any]], kind: str) -> float:
+    """How many times the whole width of a column is."""
+    found = max((case["ratios"][kind]["max"] for case in cases if kind in case["ratios"]), default=1.0)
+    return float(min(max(found, 1.0), LONGEST[kind]))
+
+
 def bar(kind: str, ratio: dict[str, float] | None, x: float, y: float, scale: float, form: str) -> str:
     if not ratio:
         return ""
-    middle, low, high = (x + min(scale * ratio[name], WIDTH * 1.2) for name in ("median", "min", "max"))
+    middle, low, high = (x + min(scale * ratio[name], WIDTH) for name in ("median", "min", "max"))
     return (
         f'<rect class="{kind}" x="{x}" y="{y + 2}" width="{middle - x:.1f}" height="{ROW - 10}" rx="2"/>'
         f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{y + 10}" y2="{y + 10}"/>'
@@ -51,5 +59,6 @@ def bar(kind: str, ratio: dict[str, float] | None, x: float, y: float, scale: fl
 def caption(found: dict[str, Any]) -> str:
     rounds, posts = found["rounds"], found["posts"]
     return (
-        f"{posts:,} posts, {found['connections']} connections, {found['workers']} workers, medians of {rounds} rounds"
+        f"{posts:,} posts, {found['connections']} connections, {found['workers']} workers, medians of {rounds} rounds; "
+        "thin bars: each answer read anew"
     )

@@ -148,17 +148,18 @@ def test_the_chart_shows_the_ratios() -> None:
     one = {"median": 12.34, "min": 11.0, "max": 13.0}
     share = {"median": 0.456, "min": 0.4, "max": 0.5}
     cases = [
-        {"title": "a list & more", "ratios": {"textbook": one, "pgbench": share}},
+        {"title": "a list & more", "ratios": {"textbook": one, "pgbench": share}, "ratios_apart": {"pgbench": share}},
         {"title": "a thread", "ratios": {"pgbench": share}},
         {"title": "nothing", "ratios": {}},
     ]
     found = chart({"cases": cases, "rounds": 5, "posts": 1_000_000, "connections": 32, "workers": 2})
     texts = [element.text for element in ElementTree.fromstring(found).iter("{http://www.w3.org/2000/svg}text")]
     assert texts[2:] == [
-        "1,000,000 posts, 32 connections, 2 workers, medians of 5 rounds",
+        "1,000,000 posts, 32 connections, 2 workers, medians of 5 rounds; thin bars: each answer read anew",
         *("a list & more", "12.3 times", "0.46"),
         *("a thread", "0.46"),
     ]
+    assert found.count('class="apart"') == 1
 
 
 def test_cases_and_candidates_are_chosen_by_name() -> None:
