@@ -1,13 +1,11 @@
-"""Ada's second factor, and who watches: `pytest_plugins = "tests.second_factor_fixtures"`."""
+"""Ada's second factor, and its clock: `pytest_plugins = "tests.second_factor_fixtures"`."""
 
 import pytest
 
 from pamps import codes
 from pamps.models import User
-from tests.api import Api
 from tests.factories import World
 from tests.second_factor import Clock
-from tests.watched import Watched
 
 
 @pytest.fixture
@@ -21,12 +19,3 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def secret(world: World, ada: User, clock: Clock) -> str:
     """The secret of ada's second factor, which is on."""
     return world.second_factor(ada)
-
-
-@pytest.fixture
-def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    """The hashing of passwords."""
-    passwords = api.application.state.passwords
-    watched = Watched(passwords.context)
-    monkeypatch.setattr(passwords, "context", watched)
-    return watched

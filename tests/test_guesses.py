@@ -13,15 +13,9 @@ from tests.factories import PASSWORD, World
 from tests.guessing import EARLY, FAR, WRONG, at, failures, later, sign_in, wait, wrong
 from tests.watched import Watched
 
+pytest_plugins = "tests.watched_fixtures"
+
 DAY = 86_400
-
-
-@pytest.fixture
-def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    passwords = api.application.state.passwords
-    watched = Watched(passwords.context)
-    monkeypatch.setattr(passwords, "context", watched)
-    return watched
 
 
 def counted(engine: Engine) -> list[tuple[bytes, float]]:

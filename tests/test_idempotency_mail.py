@@ -17,7 +17,7 @@ from tests.factories import PASSWORD, World
 from tests.tables import tables, unchanged
 from tests.watched import Watched
 
-pytest_plugins = ("tests.again_fixtures", "tests.second_factor_fixtures")
+pytest_plugins = ("tests.again_fixtures", "tests.second_factor_fixtures", "tests.watched_fixtures")
 
 NEW = "a better password"
 INVALID, REUSED = (403, "link-invalid"), (422, "idempotency-key-reused")

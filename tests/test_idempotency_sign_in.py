@@ -18,7 +18,7 @@ from tests.second_factor import Clock, code
 from tests.tables import unchanged
 from tests.watched import Watched
 
-pytest_plugins = ("tests.again_fixtures", "tests.second_factor_fixtures")
+pytest_plugins = ("tests.again_fixtures", "tests.second_factor_fixtures", "tests.watched_fixtures")
 
 TOGETHER = 5  # guesses that nobody has to wait for
 REUSED = (422, "idempotency-key-reused")

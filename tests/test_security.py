@@ -20,15 +20,9 @@ from tests.factories import PASSWORD, World
 from tests.tables import tables, unchanged
 from tests.watched import Watched, until
 
+pytest_plugins = "tests.watched_fixtures"
+
 LONG = "é🔑x" * 20  # 140 bytes; byte 72 lies within a character
-
-
-@pytest.fixture
-def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    passwords = api.application.state.passwords
-    watched = Watched(passwords.context)
-    monkeypatch.setattr(passwords, "context", watched)
-    return watched
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.second_factor import Clock, code
 from tests.tables import tables, unchanged
 from tests.watched import Watched
 
-pytest_plugins = "tests.second_factor_fixtures"
+pytest_plugins = ("tests.second_factor_fixtures", "tests.watched_fixtures")
 pytestmark = pytest.mark.usefixtures("clock")
 
 HERE = "/user/me/two-factor/"

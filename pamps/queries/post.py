@@ -125,8 +125,8 @@ answer = one(select(with_replies).where(posts.c.id == ID, visible_to(VIEWER, pos
 rows_of_posts = select(posts.c.id, posts.c.user_id, posts.c.hidden, *version(posts))
 under = rows_of_posts.where(posts.c.parent_id == ID).order_by(posts.c.id).limit(FIRST)
 shown = rows_of_posts.where(posts.c.id == ID).union_all(select(under.subquery())).cte("shown")
-all_seen = select(func.bool_and(and_(shown.c.user_id.is_not(None), ~shown.c.hidden))).scalar_subquery()
-versions = versions_of(shown, select(shown.c.user_id), if_=all_seen)
+all_shown = select(func.bool_and(and_(shown.c.user_id.is_not(None), ~shown.c.hidden))).scalar_subquery()
+versions = versions_of(shown, select(shown.c.user_id), if_=all_shown)
 
 read = keepable(reading(answer), reading(answer.add_columns(versions)), PostNotFound)
 
