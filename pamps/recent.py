@@ -23,7 +23,7 @@ class Recent(Generic[Key, Value]):
 
     def __setitem__(self, key: Key, value: Value) -> None:
         if len(self.young) >= self.most and key not in self.young:
-            self.old, self.young = self.young, {}
+            self.turn()
         self.old.pop(key, None)
         self.young[key] = value
 
@@ -34,6 +34,10 @@ class Recent(Generic[Key, Value]):
             if found is not None:
                 self[key] = found
         return found
+
+    def turn(self) -> None:
+        """Drop the older generation, and begin a younger one."""
+        self.old, self.young = self.young, {}
 
     def clear(self) -> None:
         self.young.clear()

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from pamps.config import Settings
 from pamps.db.database import Database
 from pamps.errors import DatabaseUnavailable
-from pamps.middleware.counts import MOST, before, exchange, keep_together
+from pamps.middleware.counts import MOST, Counters, before, exchange, keep_together, window_of
 from pamps.middleware.limits import Limit
 from tests.test_errors import NOBODY_LISTENS
 
@@ -131,6 +131,30 @@ def test_a_million_who_come_once_cost_no_more_than_some_and_those_who_stay_are_c
             ours.counts.to_send()
     assert len(ours.counts.counters) <= 2 * MOST
     assert ours.take("ada") == (-1, 61)
+
+
+def test_of_the_few_who_stay_no_counters_pile_up(clock: Clock) -> None:
+    ours = limit("10/minute")
+    for _ in range(1000):
+        clock.now += 60
+        assert [taken(ours, 2, who) for who in ("ada", "bob", "cyd")] == [2, 2, 2]
+        assert len(ours.counts.counters) <= 5 * 3  # of this window and the four before
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_last_counters_that_are_of_use_are_there_however_many_come(seed: int) -> None:
+    chance = random.Random(seed)
+    counters, latest = Counters(), dict[str, int]()
+    counters.most, window = 20, 1000
+    for count in range(1, 3000):
+        window += chance.random() < 0.03
+        key = f"{chance.randrange(chance.choice([3, 30]))}/{window - chance.choice([0, 0, 1])}"
+        latest.pop(key, None)
+        latest[key] = counters[key] = count
+        assert len(counters) <= 2 * counters.most
+        of_use = [known for known in list(latest)[-counters.most :] if window_of(known) >= window - 1]
+        there = counters.old | counters.young
+        assert [there.get(known) for known in of_use] == [latest[known] for known in of_use]
 
 
 def test_what_nobody_can_be_told_is_bounded_too(clock: Clock) -> None:

@@ -20,6 +20,29 @@ BETWEEN_EXCHANGES = 1.0  # seconds
 log = logging.getLogger("pamps")
 
 
+class Counters(Recent[str, int]):
+    """Counters by their keys: those last asked for, and none much longer than it is of use.
+
+    A counter is of use in its window and the next. A generation that has lain there for longer is dropped, full or not:
+    or else a process would fill up, within days, with counters of the few who come.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(MOST)
+        self.window = 0  # the latest that anything was counted in
+        self.turned = 0  # the one in which the older generation was the younger one last
+
+    def __setitem__(self, key: str, count: int) -> None:
+        self.window = max(self.window, window_of(key))
+        if self.window > self.turned + 1:
+            self.turn()
+        super().__setitem__(key, count)
+
+    def turn(self) -> None:
+        super().turn()
+        self.turned = self.window
+
+
 class Counts(MemoryStorage):
     """The library's storage for its sliding window, of one kind of work, with other places for the counters.
 
@@ -31,7 +54,7 @@ class Counts(MemoryStorage):
         super().__init__()
         self.seconds = seconds  # that a window lasts
         self.shared = shared
-        self.counters: Recent[str, int] = Recent(MOST)
+        self.counters = Counters()
         self.unsent: dict[str, int] = {}  # how many of them the others don't know of
 
     def get(self, key: str) -> int:
