@@ -74,8 +74,9 @@ class KeepingDatabase(Database):
 
     def __init__(self, uri: str, settings: Db, megabytes: int):
         super().__init__(uri, settings)
-        # Whether it is worth while to keep the answer to a question that has been asked.
-        self.asked: Recent[Hashable, bool] = Recent(ASKED)
+        # Whether it is worth while to keep the answer to a question that has been asked; by the hashes of questions, as
+        # those themselves take three times the memory, and of two that have the same one nobody is told anything wrong.
+        self.asked: Recent[int, bool] = Recent(ASKED)
         self.answers = Answers(megabytes * MEGABYTE)
         self.outcomes: Counter[str] = Counter()  # of asking whether an answer holds: `given` again, or `changed`
         self.doubted: list[tuple[Kept, asyncio.Future[bool]]] = []
@@ -87,6 +88,7 @@ class KeepingDatabase(Database):
         if statement.versioned is None:
             return await self.run(statement, arguments)
         question = (statement, *arguments)
+        mark = hash(question)
         kept = self.answers.get(question)
         if kept is not None:
             if await self.holds(kept):
@@ -96,17 +98,17 @@ class KeepingDatabase(Database):
             self.outcomes["changed"] += 1
             self.answers.drop(question)
             if not kept.given:  # it changes as often as it is asked for
-                self.asked.pop(question)
+                self.asked.pop(mark)
             return await self.run(statement, arguments)
-        worth_while = self.asked.get(question)
+        worth_while = self.asked.get(mark)
         if not worth_while:
             if worth_while is None:
-                self.asked[question] = True
+                self.asked[mark] = True
             return await self.run(statement, arguments)
         row = await self.run(statement.versioned, arguments)
         if row is not None and row["body"] is not None:
             if row["versions"] is None:
-                self.asked[question] = False
+                self.asked[mark] = False
             else:
                 self.answers.keep(question, Kept(row, (params["viewer"], params["session"], params["proof"])))
         return row

@@ -30,7 +30,7 @@ PLANNING = {
 # Who asks, as security.Claim has it: the ids of a user and of a session, what proves a personal token, and the scopes.
 Claimed = tuple[int, int, bytes | None, frozenset[str]]
 NOBODY = (None, None, None)
-VOUCHED = 65_536  # sessions
+VOUCHED = 8_192  # sessions
 
 
 class Runner(ABC):
