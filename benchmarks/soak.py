@@ -1,5 +1,6 @@
 """`./benchmarks/soak`: some minutes of everything that clients do, well-behaved and not, and a look for what grows."""
 
+import math
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from pamps import startup
 CLIENTS, WORKERS = 16, 2
 WARM_UP = 0.25  # of the time: caches fill, the pools grow to what is needed
 SAMPLES = 200
+LOOK = 0.03  # seconds between two looks at the memory; a password's hash takes about as long
 GROWTH = 1.05  # of the line's end to its start; more is not flat
 # Nor is more than so much: what a line that is fitted to noise may rise by.
 NOISE = {"memory, MB": 2.0, "descriptors": 4.0, "sockets": 4.0, "connections to the database": 2.0}
@@ -71,11 +73,11 @@ class Soak:
         first, *others = sorted(processes.family(self.server.pid))
         return {"parent": first, **{f"child {number}": pid for number, pid in enumerate(others, 1)}}
 
-    def sample(self, seconds: float) -> None:
+    def sample(self, seconds: float, memory: dict[str, float]) -> None:
         found = {("all", "connections to the database"): float(connections(self.uri))}
         for name, pid in self.members().items():
             descriptors = processes.descriptors(pid)
-            found[name, "memory, MB"] = processes.memory_mb(pid)
+            found[name, "memory, MB"] = memory[name]
             found[name, "descriptors"] = float(len(descriptors))
             found[name, "sockets"] = float(sum(one.startswith("socket:") for one in descriptors))
         for key, value in found.items():
@@ -85,10 +87,10 @@ class Soak:
         """Look at everything again and again. Raises RuntimeError where a process is lost."""
         begun, there = time.monotonic(), self.members()
         while (passed := time.monotonic() - begun) < seconds:
-            self.sample(passed)
+            memory = least_memory(there, max(0.2, seconds / SAMPLES))
             if self.members() != there:
                 raise RuntimeError(f"the processes are not what they were: {self.server.said()}")
-            time.sleep(max(0.2, seconds / SAMPLES))
+            self.sample(passed, memory)
 
     def lines(self) -> dict[tuple[str, str], Line]:
         """A line for each series, its warm-up left out."""
@@ -96,6 +98,19 @@ class Soak:
         return {
             key: line([point for point in points if point[0] >= WARM_UP * last]) for key, points in self.series.items()
         }
+
+
+def least_memory(members: dict[str, int], seconds: float) -> dict[str, float]:
+    """The least that each process has within some time, in MB: what it has between two hashes of passwords.
+
+    Each hash takes 19 MB and gives them back; a line through such peaks tells how many there were, not what stays.
+    """
+    found, until = dict.fromkeys(members, math.inf), time.monotonic() + seconds
+    while time.monotonic() < until:
+        for name, pid in members.items():
+            found[name] = min(found[name], processes.memory_mb(pid))
+        time.sleep(LOOK)
+    return found
 
 
 def connections(uri: str) -> int:
@@ -119,7 +134,7 @@ def told(lines: dict[tuple[str, str], Line], console: Console) -> bool:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[tuple[servers.Server, str]]:
+def served(directory: Path, kept_megabytes: int) -> Iterator[tuple[servers.Server, str]]:
     """Pamps on a database of its own, which is thrown away in the end."""
     directory.mkdir(parents=True, exist_ok=True)
     here = Path(tempfile.mkdtemp(prefix="soak-", dir=directory))
@@ -127,7 +142,8 @@ def served(directory: Path) -> Iterator[tuple[servers.Server, str]]:
     try:
         with servers.postgres(here / "db") as postgres:
             startup.migrate(postgres.uri)
-            with servers.pamps(postgres.uri, secrets.token_urlsafe(48), here, WORKERS) as server:
+            kept = {"PAMPS_SERVER__kept_megabytes": str(kept_megabytes)}
+            with servers.pamps(postgres.uri, secrets.token_urlsafe(48), here, WORKERS, **kept) as server:
                 yield server, postgres.uri
     finally:
         shutil.rmtree(here)
@@ -135,6 +151,9 @@ def served(directory: Path) -> Iterator[tuple[servers.Server, str]]:
 
 def soak(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long; a quarter of it is warming up.")] = 5.0,
+    kept_megabytes: Annotated[
+        int, typer.Option(min=0, help="server.kept_megabytes: 1 is full when it is warm, 8 after a quarter of an hour.")
+    ] = 1,
     directory: Annotated[Path, typer.Option(help="Where the database is made, and removed again.")] = DIRECTORY,
 ) -> None:
     """Load Pamps with everything that clients do, and say whether its processes grow. The exit code is 1 if they do."""
@@ -142,7 +161,7 @@ def soak(
     for name in [name for name in os.environ if name.startswith("PAMPS_")]:
         del os.environ[name]  # what is set for a Pamps around here is not meant for this one
     stop, outcomes = Event(), Outcomes()
-    with served(directory) as (server, uri), ThreadPoolExecutor(CLIENTS) as threads:
+    with served(directory, kept_megabytes) as (server, uri), ThreadPoolExecutor(CLIENTS) as threads:
         people = [register(server.port, f"soaked{number}") for number in range(CLIENTS)]
         clients = [Client(server.port, name, seed, stop, outcomes) for seed, name in enumerate(people)]
         running = [threads.submit(client.run) for client in clients]

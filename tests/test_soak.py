@@ -1,5 +1,7 @@
 """The soak of the benchmark folder: that it tells what grows from what does not, and that it runs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,9 @@ from rich.console import Console
 
 from benchmarks import soak
 from benchmarks.clients import WEIGHTS
-from benchmarks.soak import Line, Soak, line, told
-from tests.processes import benchmark, short_folder
+from benchmarks.processes import memory_mb
+from benchmarks.soak import Line, Soak, least_memory, line, told
+from tests.processes import benchmark, short_folder, until
 
 MEMORY = "memory, MB"
 
@@ -32,6 +35,18 @@ def test_a_leak_is_told_from_what_goes_up_and_down(slope: float, height: float, 
 def test_of_little_a_little_more_is_no_growth() -> None:
     assert Line(1, 3, 0.4).is_flat(noise=2)
     assert not Line(1, 4, 0.6).is_flat(noise=2)
+
+
+def test_what_is_taken_for_a_moment_and_given_back_does_not_count() -> None:
+    again_and_again = (
+        "from mmap import mmap\nwhile True:\n    with mmap(-1, 50_000_000) as taken: taken.write(bytes(50_000_000))"
+    )
+    with subprocess.Popen([sys.executable, "-c", again_and_again]) as process:
+        try:
+            until(lambda: memory_mb(process.pid) > 50, every=0)
+            assert 1 < least_memory({"it": process.pid}, seconds=1)["it"] < 50
+        finally:
+            process.kill()
 
 
 def test_warming_up_does_not_count(tmp_path: Path) -> None:
