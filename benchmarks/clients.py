@@ -114,6 +114,7 @@ class Client:
     def refresh(self) -> None:
         body = json.dumps({"refresh_token": self.tokens["refresh_token"]})
         self.tokens = json.loads(self.ask("POST", "/refresh_token", 200, body=body))
+        self.ask("GET", "/user/me/", 200)
 
     def wrong(self) -> None:
         """What is refused: by its form, for want of what it names, or as a whole."""
