@@ -26,13 +26,12 @@ from benchmarks.command import DIRECTORY
 from benchmarks.data import connected
 from pamps import startup
 
-CLIENTS, WORKERS = 16, 2
-WARM_UP = 0.25  # of the time: caches fill, the pools grow to what is needed
+CLIENTS, WORKERS = 32, 2
 SAMPLES = 200
 LOOK = 0.03  # seconds between two looks at the memory; a password's hash takes about as long
-GROWTH = 1.05  # of the line's end to its start; more is not flat
+GROWTH = 1.02  # of the line's end to its start; more is not flat
 # Nor is more than so much: what a line that is fitted to noise may rise by.
-NOISE = {"memory, MB": 2.0, "descriptors": 4.0, "sockets": 4.0, "connections to the database": 2.0}
+NOISE = {"memory, MB": 1.0, "descriptors": 4.0, "sockets": 4.0, "connections to the database": 2.0}
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pamps'"
 
 Series = dict[tuple[str, str], list[tuple[float, float]]]  # by process and by what is measured: seconds and values
@@ -93,11 +92,8 @@ class Soak:
             self.sample(passed, memory)
 
     def lines(self) -> dict[tuple[str, str], Line]:
-        """A line for each series, its warm-up left out."""
-        last = max(points[-1][0] for points in self.series.values())
-        return {
-            key: line([point for point in points if point[0] >= WARM_UP * last]) for key, points in self.series.items()
-        }
+        """A line for each series."""
+        return {key: line(points) for key, points in self.series.items()}
 
 
 def least_memory(members: dict[str, int], seconds: float) -> dict[str, float]:
@@ -150,10 +146,11 @@ def served(directory: Path, kept_megabytes: int) -> Iterator[tuple[servers.Serve
 
 
 def soak(
-    minutes: Annotated[float, typer.Option(min=0.05, help="How long; a quarter of it is warming up.")] = 5.0,
-    kept_megabytes: Annotated[
-        int, typer.Option(min=0, help="server.kept_megabytes: 1 is full when it is warm, 8 after a quarter of an hour.")
-    ] = 1,
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long it is looked at.")] = 3.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0, help="Minutes before that, in which what is kept becomes full.")
+    ] = 5.0,
+    kept_megabytes: Annotated[int, typer.Option(min=0, help="server.kept_megabytes; 8 take ten minutes to fill.")] = 1,
     directory: Annotated[Path, typer.Option(help="Where the database is made, and removed again.")] = DIRECTORY,
 ) -> None:
     """Load Pamps with everything that clients do, and say whether its processes grow. The exit code is 1 if they do."""
@@ -166,6 +163,7 @@ def soak(
         clients = [Client(server.port, name, seed, stop, outcomes) for seed, name in enumerate(people)]
         running = [threads.submit(client.run) for client in clients]
         try:
+            stop.wait(warm_up * 60)
             watched = Soak(server, uri)
             watched.watch(minutes * 60)
         finally:
