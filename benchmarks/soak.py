@@ -31,7 +31,7 @@ SAMPLES = 200
 LOOK = 0.03  # seconds between two looks at the memory; a password's hash takes about as long
 GROWTH = 1.02  # of the line's end to its start; more is not flat
 # Nor is more than so much: what a line that is fitted to noise may rise by.
-NOISE = {"memory, MB": 1.0, "descriptors": 4.0, "sockets": 4.0, "connections to the database": 2.0}
+NOISE = {"memory, MB": 1.0, "descriptors": 8.0, "sockets": 8.0, "connections to the database": 2.0}
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pamps'"
 
 Series = dict[tuple[str, str], list[tuple[float, float]]]  # by process and by what is measured: seconds and values
