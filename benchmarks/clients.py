@@ -58,13 +58,19 @@ class Client:
         self.tokens: dict[str, str] = {}
 
     def run(self) -> None:
-        """Do one thing after the other until told to stop. Raises RuntimeError for an answer that should not be."""
-        self.sign_in()
-        while not self.stop.is_set():
-            (what,) = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-            getattr(self, what)()
-            self.outcomes.note(what)
-        self.connection.close()
+        """Do one thing after the other until told to stop.
+
+        Raises RuntimeError for an answer that should not be, and tells all others to stop.
+        """
+        try:
+            self.sign_in()
+            while not self.stop.is_set():
+                (what,) = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
+                getattr(self, what)()
+                self.outcomes.note(what)
+        finally:
+            self.stop.set()
+            self.connection.close()
 
     def ask(self, method: str, path: str, *fine: int, body: str = "", media_type: str = JSON) -> bytes:
         """The body of an answer whose status is one of those that are fine."""

@@ -82,10 +82,10 @@ class Soak:
         for key, value in found.items():
             self.series.setdefault(key, []).append((seconds, value))
 
-    def watch(self, seconds: float) -> None:
-        """Look at everything again and again. Raises RuntimeError where a process is lost."""
+    def watch(self, seconds: float, stop: Event) -> None:
+        """Look at everything again and again, until told to stop. Raises RuntimeError where a process is lost."""
         begun, there = time.monotonic(), self.members()
-        while (passed := time.monotonic() - begun) < seconds:
+        while (passed := time.monotonic() - begun) < seconds and not stop.is_set():
             memory = least_memory(there, max(0.2, seconds / SAMPLES))
             if self.members() != there:
                 raise RuntimeError(f"the processes are not what they were: {self.server.said()}")
@@ -165,7 +165,7 @@ def soak(
         try:
             stop.wait(warm_up * 60)
             watched = Soak(server, uri)
-            watched.watch(minutes * 60)
+            watched.watch(minutes * 60, stop)
         finally:
             stop.set()
         for one in running:

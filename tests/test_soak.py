@@ -1,15 +1,20 @@
 """The soak of the benchmark folder: that it tells what grows from what does not, and that it runs."""
 
+import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from rich.console import Console
 
 from benchmarks import soak
-from benchmarks.clients import WEIGHTS
+from benchmarks.clients import WEIGHTS, Client, Outcomes
 from benchmarks.processes import memory_mb
-from benchmarks.soak import Line, least_memory, line, told
+from benchmarks.servers import Server
+from benchmarks.soak import Line, Soak, least_memory, line, told
 from tests.processes import benchmark, short_folder, until
 
 MEMORY = "memory, MB"
@@ -46,6 +51,20 @@ def test_what_is_taken_for_a_moment_and_given_back_does_not_count() -> None:
             assert 1 < least_memory({"it": process.pid}, seconds=1)["it"] < 50
         finally:
             process.kill()
+
+
+def test_an_answer_that_should_not_be_ends_it_at_once() -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(500)
+
+    stop = Event()
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.handle_request).start()
+        with pytest.raises(RuntimeError, match="POST /token was answered 500"):
+            Client(server.server_port, "ada", 1, stop, Outcomes()).run()
+    assert stop.is_set()
+    Soak(Server(server.server_port, os.getpid(), Path()), uri="").watch(3600, stop)
 
 
 def test_a_soak_runs_everything_and_looks_at_every_process() -> None:
