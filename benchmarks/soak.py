@@ -31,7 +31,7 @@ SAMPLES = 200
 LOOK = 0.03  # seconds between two looks at the memory; a password's hash takes about as long
 GROWTH = 1.02  # of the line's end to its start; more is not flat
 # Nor is more than so much: what a line that is fitted to noise may rise by.
-NOISE = {"memory, MB": 1.0, "descriptors": 8.0, "sockets": 8.0, "connections to the database": 2.0}
+NOISE = {"memory, MB": 1.0, "descriptors": 4.0, "sockets": 4.0, "connections to the database": 2.0}
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pamps'"
 
 Series = dict[tuple[str, str], list[tuple[float, float]]]  # by process and by what is measured: seconds and values
@@ -73,12 +73,14 @@ class Soak:
         return {"parent": first, **{f"child {number}": pid for number, pid in enumerate(others, 1)}}
 
     def sample(self, seconds: float, memory: dict[str, float]) -> None:
-        found = {("all", "connections to the database"): float(connections(self.uri))}
-        for name, pid in self.members().items():
-            descriptors = processes.descriptors(pid)
-            found[name, "memory, MB"] = memory[name]
-            found[name, "descriptors"] = float(len(descriptors))
-            found[name, "sockets"] = float(sum(one.startswith("socket:") for one in descriptors))
+        """Look at everything; at the descriptors of all together, as who connects again may come to another worker."""
+        descriptors = [one for pid in self.members().values() for one in processes.descriptors(pid)]
+        found = {
+            ("all", "connections to the database"): float(connections(self.uri)),
+            ("all", "descriptors"): float(len(descriptors)),
+            ("all", "sockets"): float(sum(one.startswith("socket:") for one in descriptors)),
+            **{(name, "memory, MB"): least for name, least in memory.items()},
+        }
         for key, value in found.items():
             self.series.setdefault(key, []).append((seconds, value))
 
