@@ -27,8 +27,7 @@ def app(settings: Settings, world: World) -> FastAPI:
     for number in range(STRANGERS):
         world.post(by=world.user(f"ada{number}"))
     limits = Limits(sign_up="", **dict.fromkeys(KINDS, "1000/hour"), shared=False)
-    server = settings.server.model_copy(update={"kept_megabytes": 1, "coalesce": False})
-    return create_app(settings.model_copy(update={"limits": limits, "server": server}))
+    return create_app(settings.model_copy(update={"limits": limits}))
 
 
 def strange(number: int, settings: Settings) -> Iterator[tuple[str, str, str, dict[str, str]]]:
@@ -51,6 +50,7 @@ def strange(number: int, settings: Settings) -> Iterator[tuple[str, str, str, di
 
 
 def send(port: int, settings: Settings) -> None:
+    """All of it, from as many addresses: from this machine uvicorn believes whom a request is said to be for."""
     connection = HTTPConnection(HOST, port, timeout=30)
     for number in range(1, 1 + STRANGERS):
         for method, path, body, headers in strange(number, settings):
