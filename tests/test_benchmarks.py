@@ -1,8 +1,9 @@
 """The benchmark is alive: its data are as they should be, every case is answered, alike by all. No time is asserted."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from benchmarks import load
+from benchmarks import load, servers
 from benchmarks.case import Case, Request, Script
 from benchmarks.cases import CASES
 from benchmarks.ground import Ground, prepare
@@ -19,7 +20,9 @@ from benchmarks.textbook import database, main
 from pamps import embedded
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.db.database import Database
 from pamps.queries import post as posts
+from pamps.queries import tally as tallies
 from tests.api import Api
 from tests.network import LAYOUT, fingerprint, rows
 from tests.processes import benchmark, short_folder
@@ -167,6 +170,25 @@ def test_pgbench_is_given_pamps_own_statement(ground: Ground, pamps: Api) -> Non
     post = LAYOUT.hot_post
     ((body,),) = rows(ground.uri, sql.replace(":null", "0").replace(":id", str(post)))
     assert body == pamps.get(f"/post/{post}/").json()
+
+
+async def count(ground: Ground, database: Database) -> list[int]:
+    """The statements counted so far: before and after an exchange of counters, and after a post is read."""
+    found = [ground.statements()]
+    await database.row(tallies.exchange, names=["a"], ends=[datetime.now(UTC) + timedelta(hours=1)], amounts=[1])
+    found.append(ground.statements())
+    await database.one(posts.read, id=1)
+    found.append(ground.statements())
+    await database.close()
+    return found
+
+
+def test_what_requests_need_is_counted_and_not_what_is_done_once_a_second(settings: Settings) -> None:
+    with short_folder() as folder, servers.postgres(folder / "data") as postgres:
+        ground = prepare(postgres.uri, LAYOUT, settings.security)
+        with ground.counting():
+            before, exchanged, read = asyncio.run(count(ground, Database(postgres.uri, settings.db)))
+    assert (exchanged - before, read - exchanged) == (0, 1)
 
 
 def test_a_run_measures_everybody_and_writes_it_down() -> None:
