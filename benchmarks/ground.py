@@ -17,7 +17,8 @@ from pamps import schema, startup
 from pamps.config import Security
 from pamps.loading import load_settings
 from pamps.models.tally import tallies
-from pamps.security import Passwords, sign_access_token
+from pamps.passwords import Passwords
+from pamps.tokens import sign_access_token
 
 DAY = 24 * 60  # minutes
 SETTLED_WITHIN = 120.0  # seconds

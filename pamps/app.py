@@ -24,10 +24,10 @@ from pamps.middleware.headers import Headers
 from pamps.middleware.limits import Limits
 from pamps.middleware.problems import Problems
 from pamps.middleware.watching import WATCHING, Watching
+from pamps.passwords import Passwords
 from pamps.routes import auth, docs, email, health, moderation, post, token, two_factor, user
 from pamps.routing import idempotency
 from pamps.routing.directory import Directory
-from pamps.security import Passwords
 
 if TYPE_CHECKING:
     from pamps.mail.delivery import Delivery

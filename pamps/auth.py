@@ -11,7 +11,7 @@ from fastapi.security import OAuth2PasswordBearer
 from pamps.dependencies import Settings
 from pamps.errors import InsufficientScope, NotSignedIn, SignInNeeded
 from pamps.logs import USER
-from pamps.security import Claim, read_token
+from pamps.tokens import Claim, read_token
 
 bearer = OAuth2PasswordBearer(
     tokenUrl="token",

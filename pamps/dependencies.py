@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pamps import config, security
+from pamps import config, passwords
 from pamps.db.database import Runner
 
 
@@ -20,12 +20,12 @@ async def settings(request: Request) -> config.Settings:
     return found
 
 
-async def passwords(request: Request) -> security.Passwords:
+async def password_hasher(request: Request) -> passwords.Passwords:
     """The password hasher of this process."""
-    found: security.Passwords = request.app.state.passwords
+    found: passwords.Passwords = request.app.state.passwords
     return found
 
 
 Database = Annotated[Runner, Depends(database)]
 Settings = Annotated[config.Settings, Depends(settings)]
-Passwords = Annotated[security.Passwords, Depends(passwords)]
+Passwords = Annotated[passwords.Passwords, Depends(password_hasher)]

@@ -12,8 +12,8 @@ from pamps import codes
 from pamps.config import Settings
 from pamps.models import Device, Like, Link, Post, Session, Social, TwoFactor, User
 from pamps.models.session import SCOPES
-from pamps.security import (
-    Passwords,
+from pamps.passwords import Passwords
+from pamps.tokens import (
     RefreshToken,
     link_hash,
     link_token,

@@ -18,7 +18,7 @@ from pamps.queries import moderation
 from pamps.queries import post as posts
 from pamps.queries import token as tokens
 from pamps.queries import user as users
-from pamps.security import Claim, read_access_token
+from pamps.tokens import Claim, read_access_token
 from tests.factories import World
 from tests.locks import WAITING
 

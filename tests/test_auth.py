@@ -12,7 +12,7 @@ from sqlmodel import Session as SqlSession
 from sqlmodel import select
 
 from pamps.models import Session
-from pamps.security import kid
+from pamps.tokens import kid
 from tests.api import Api, problem
 from tests.conftest import SECRET
 from tests.factories import PASSWORD, World

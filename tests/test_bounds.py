@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from pamps.app import create_app
 from pamps.config import Limits, Settings
-from pamps.security import new_personal_token, new_refresh_token, sign_access_token
+from pamps.tokens import new_personal_token, new_refresh_token, sign_access_token
 from tests.factories import World
 from tests.live import HOST, served
 

@@ -12,7 +12,7 @@ from pamps.commands.ready import connected
 from pamps.config import Settings
 from pamps.errors import InvalidRequest
 from pamps.models import shape
-from pamps.security import Passwords
+from pamps.passwords import Passwords
 from tests.commands import Commands
 from tests.factories import PASSWORD
 from tests.processes import FROM_SOURCE

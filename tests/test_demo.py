@@ -16,7 +16,7 @@ from pamps.commands.demo.history import History
 from pamps.config import Settings
 from pamps.db import drivers
 from pamps.models.shape import Username
-from pamps.security import Passwords
+from pamps.passwords import Passwords
 from tests.commands import Commands
 from tests.processes import STRONG_SECRET
 from tests.terminal import terminal

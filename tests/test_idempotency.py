@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from pamps.models import User
 from pamps.routing.route import Route
-from pamps.security import new_refresh_token
+from pamps.tokens import new_refresh_token
 from tests.again import NEW, TAKEN, count, key, mailed, same, sendable
 from tests.api import Api, Signed, problem
 from tests.document import Operation

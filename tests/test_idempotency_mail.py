@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pamps.models import User
 from pamps.models.mail import PASSWORD_RESET, VERIFICATION
 from pamps.queries import mail as mails
-from pamps.security import link_hash
+from pamps.tokens import link_hash
 from tests.again import count, key, mailed, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World

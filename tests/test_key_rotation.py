@@ -11,7 +11,7 @@ from pamps.app import create_app
 from pamps.config import Settings
 from pamps.errors import InvalidToken
 from pamps.models import User
-from pamps.security import Claim, kid, read_access_token, sign_access_token
+from pamps.tokens import Claim, kid, read_access_token, sign_access_token
 from tests.api import Api, problem
 from tests.conftest import SECRET
 from tests.factories import PASSWORD, World

@@ -12,7 +12,7 @@ from pamps.config import Settings
 from pamps.mail import letters
 from pamps.mail.languages import preferred
 from pamps.mail.message import KeyGone, Mail, compose
-from pamps.security import kid, link_token
+from pamps.tokens import kid, link_token
 from tests.conftest import SECRET
 from tests.mailbox import html, plain
 

@@ -11,7 +11,7 @@ from pamps import uses
 from pamps.app import create_app
 from pamps.config import Settings
 from pamps.db.database import Database
-from pamps.security import read_personal_token
+from pamps.tokens import read_personal_token
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.people import Someone

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
-from pamps.security import RefreshToken, new_refresh_token
+from pamps.tokens import RefreshToken, new_refresh_token
 from tests.api import Api, problem
 from tests.factories import World
 from tests.forge import BASE64URL

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session as SqlSession
 
 from pamps.models import Session, User
-from pamps.security import sign_access_token
+from pamps.tokens import sign_access_token
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.forge import garbled

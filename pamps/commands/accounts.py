@@ -114,7 +114,7 @@ async def of_somebody(db: Database, statement: Statement, username: str, **value
 
 
 async def hash_of(password: str, settings: Settings) -> str:
-    from pamps.security import Passwords  # slow to import, and to list users there is no need of it
+    from pamps.passwords import Passwords  # slow to import, and to list users there is no need of it
 
     return await Passwords(settings.security).hash(password)
 

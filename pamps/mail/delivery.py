@@ -30,7 +30,7 @@ from pamps.errors import PampsError, SchemaBehind
 from pamps.mail.message import KeyGone, Mail, compose
 from pamps.mail.smtp import Log, MailServer, Refused, TryLater, log
 from pamps.queries import mail as mails
-from pamps.security import kid, link_hash, link_token, new_seed
+from pamps.tokens import kid, link_hash, link_token, new_seed
 
 POLL = timedelta(seconds=10)  # how long new mail lies at most if its NOTIFY is lost
 HEARTBEAT = timedelta(seconds=60)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pamps.config import Settings
 from pamps.mail import letters
-from pamps.security import kid, link_token
+from pamps.tokens import kid, link_token
 
 UNKNOWN = {"ip": "?", "user_agent": "?"}
 MOMENTS = ("at", "until")

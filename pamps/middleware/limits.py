@@ -12,7 +12,7 @@ from pamps import config, errors
 from pamps.addresses import counted_address
 from pamps.middleware.counts import Counts
 from pamps.middleware.problems import problem
-from pamps.security import read_token
+from pamps.tokens import read_token
 
 # What tells others that the service is well is never refused.
 FREE = frozenset({"/livez", "/readyz", "/metrics"})

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from pamps import codes, config, errors, security
+from pamps import codes, config, errors
 from pamps.addresses import counted_address, home_network
 from pamps.config import Security
 from pamps.db.database import Runner
@@ -22,7 +22,7 @@ from pamps.routing.bodies import FORM, JSON
 from pamps.routing.documented import raises
 from pamps.routing.injection import bounded_depth
 from pamps.routing.route import Route
-from pamps.security import (
+from pamps.tokens import (
     RefreshToken,
     new_refresh_token,
     read_refresh_token,
@@ -104,7 +104,7 @@ async def found(
     form: PasswordGrant,
     whence: Whence,
     db: Runner,
-    passwords: security.Passwords,
+    passwords: Passwords,
     settings: config.Settings,
 ) -> tuple[Record, str]:
     """The account that a password is of, as sessions.credentials knows it, and the hash that it has. Counts a guess."""

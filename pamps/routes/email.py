@@ -17,7 +17,7 @@ from pamps.routes import json
 from pamps.routes.proof import not_ones_name
 from pamps.routing.documented import raises
 from pamps.routing.route import Route
-from pamps.security import kid, link_hash, link_token, new_seed
+from pamps.tokens import kid, link_hash, link_token, new_seed
 
 router = APIRouter(tags=["email"], route_class=Route)
 

@@ -8,8 +8,9 @@ from pamps.config import Settings
 from pamps.db.database import Runner
 from pamps.errors import TooManyAttempts, WrongPassword
 from pamps.models.shape import own
+from pamps.passwords import Passwords
 from pamps.queries import user as users
-from pamps.security import Claim, Passwords
+from pamps.tokens import Claim
 
 UNPROVEN = (WrongPassword, TooManyAttempts)
 

@@ -16,7 +16,7 @@ from pamps.routes import json as answer
 from pamps.routes.parameters import TokenId
 from pamps.routing.documented import raises
 from pamps.routing.route import Route
-from pamps.security import new_personal_token
+from pamps.tokens import new_personal_token
 
 router = APIRouter(prefix="/user/me/tokens", tags=["auth"], route_class=Route)
 

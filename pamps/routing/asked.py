@@ -8,7 +8,7 @@ from nacl.secret import SecretBox
 
 from pamps import errors
 from pamps.models.shape import IDEMPOTENCY_KEY, RULES
-from pamps.security import digest
+from pamps.tokens import digest
 
 HEADER = b"idempotency-key"
 KEY = re.compile(IDEMPOTENCY_KEY.encode())

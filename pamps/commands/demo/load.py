@@ -21,7 +21,7 @@ from pamps.commands.ready import in_one_line, ready
 from pamps.config import Security, Settings
 from pamps.db.drivers import asyncpg_uri
 from pamps.errors import UsernameTaken
-from pamps.security import Passwords
+from pamps.passwords import Passwords
 
 PASSWORD = "looking around"  # of the first person, for everybody to try
 BATCH = 2000  # rows of a table, but for the likes, which come with their posts

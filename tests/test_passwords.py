@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from benchmarks.processes import memory_mb
 from pamps.loading import load_settings
-from pamps.security import Passwords
+from pamps.passwords import Passwords
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.tables import tables, unchanged

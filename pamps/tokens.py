@@ -1,31 +1,24 @@
-"""Secrets: hash and verify passwords, sign and read tokens."""
+"""Tokens: access tokens, which are signed; personal, refresh and link tokens, which are random and stored hashed."""
 
-import asyncio
-import ctypes
 import hashlib
 import hmac
 import re
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from contextlib import suppress
 from functools import lru_cache
 from itertools import combinations
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import anyio
 import jwt
 from jwt.types import Options
-from passlib.context import CryptContext
 
 from pamps.config import Security
 from pamps.errors import InvalidToken, TokenExpired
 from pamps.models.session import SCOPES
 from pamps.models.shape import MAX_ID
-
-Answer = TypeVar("Answer")
 
 ALGORITHM = "HS256"
 # Whether a token has expired changes with time; and it is none the worse if a clock was set back since it was issued.
@@ -34,66 +27,6 @@ ALL = frozenset(SCOPES)
 # A personal token names its user, its session and the first letters of its scopes; one way to write each.
 PERSONAL = re.compile(r"pamps_([1-9][0-9]{0,15})_([1-9][0-9]{0,15})_((?=[rwa])r?w?a?_[A-Za-z0-9_-]{43})")
 HALF = 32  # bytes of each half of a refresh token
-M_MMAP_THRESHOLD = -3  # in malloc.h
-BCRYPT_MAX = 72  # bytes; what is longer was cut off when the hash was made
-
-
-class Passwords:
-    """Hashes and verifies passwords: argon2id; bcrypt from elsewhere is accepted, and replaced when it is seen.
-
-    The work is done in threads, no more than `hash_concurrency` at once, so that a burst of sign-ins neither stalls the
-    other requests nor takes all the memory. The threads are always the same: the C library keeps a heap for each, and
-    with new ones now and then a process would grow.
-    """
-
-    def __init__(self, settings: Security):
-        self.context = CryptContext(
-            schemes=["argon2", "bcrypt"],
-            deprecated=["bcrypt"],
-            argon2__type="ID",
-            argon2__memory_cost=settings.argon2_memory,
-            argon2__time_cost=settings.argon2_passes,
-            argon2__parallelism=settings.argon2_lanes,
-        )
-        give_memory_back()
-        self.limiter = anyio.CapacityLimiter(settings.hash_concurrency)
-        self.threads = ThreadPoolExecutor(settings.hash_concurrency, "passwords")
-        self.dummy = self.context.hash(secrets.token_urlsafe())
-
-    async def hash(self, password: str) -> str:
-        """The hash of a password."""
-        return await self.in_a_thread(self.context.hash, password)
-
-    async def verify(self, password: str, known: str | None) -> bool:
-        """Whether a password is the one behind a hash. None, for an unknown user, takes the same time and is false."""
-        return await self.in_a_thread(self.matches, password, known or self.dummy) and known is not None
-
-    async def in_a_thread(self, work: Callable[..., Answer], *arguments: str) -> Answer:
-        async with self.limiter:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
-
-    def matches(self, password: str, known: str) -> bool:
-        secret = password.encode()
-        if self.context.identify(known) == "bcrypt":
-            secret = secret[:BCRYPT_MAX]
-        try:
-            return bool(self.context.verify(secret, known))
-        except ValueError:  # a hash that can't be read, or a password that no hash can have, such as one with a NUL
-            return False
-
-    def outdated(self, known: str) -> bool:
-        """Whether a hash is of another kind or cost than today's."""
-        return bool(self.context.needs_update(known))
-
-
-def give_memory_back() -> None:
-    """Have memory as large as a password's hash or a long thread takes given back when it is done with.
-
-    glibc begins so, and would keep it for the next one once it has seen some given back, for each thread (mallopt(3),
-    M_MMAP_THRESHOLD, whose first value this is).
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none, and no need of it
-        mallopt(M_MMAP_THRESHOLD, 128 * 1024)
 
 
 class Claim(NamedTuple):
