@@ -13,6 +13,7 @@ from pamps.db.database import Database
 from pamps.db.statement import Statement
 from pamps.errors import PampsError
 from pamps.models import Post, User
+from pamps.queries import follow as follows
 from pamps.queries import like as likes
 from pamps.queries import moderation
 from pamps.queries import post as posts
@@ -135,11 +136,11 @@ def unlike(by: Player, post: Post) -> Act:
 
 
 def follow(by: Player, whom: Player) -> Act:
-    return Act(by, users.follow, {"id": whom.user.id, "username": None})
+    return Act(by, follows.follow, {"id": whom.user.id, "username": None})
 
 
 def unfollow(by: Player, whom: Player) -> Act:
-    return Act(by, users.unfollow, {"id": whom.user.id, "username": None})
+    return Act(by, follows.unfollow, {"id": whom.user.id, "username": None})
 
 
 def leave(by: Player) -> Act:

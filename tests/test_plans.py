@@ -306,15 +306,15 @@ CASES = {
         "user_username_key user_pkey session_by_user device_pkey attempt_pkey",
         100,
     ),
-    "user.follow": Case({**by(NEWCOMER), "id": FAN, "username": None}, f"user_pkey {OF_USERS}", 150),
-    "user.follow, by name": Case(
+    "follow.follow": Case({**by(NEWCOMER), "id": FAN, "username": None}, f"user_pkey {OF_USERS}", 150),
+    "follow.follow, by name": Case(
         {**by(NEWCOMER), "id": None, "username": f"user{FAN}"}, f"user_pkey user_username_key {OF_USERS}", 150
     ),
-    "user.unfollow": Case({**by(FAN), "id": STAR, "username": None}, f"user_pkey {OF_USERS}", 150),
-    "user.followers": Case(
+    "follow.unfollow": Case({**by(FAN), "id": STAR, "username": None}, f"user_pkey {OF_USERS}", 150),
+    "follow.followers": Case(
         {**by(FAN), **DATED, "username": f"user{STAR}"}, f"user_username_key social_followers user_pkey {OF_USERS}", 250
     ),
-    "user.following": Case(
+    "follow.following": Case(
         {**by(FAN), **DATED, "username": f"user{EVERYWHERE}"},
         f"user_username_key social_following user_pkey {OF_USERS}",
         250,
@@ -422,7 +422,7 @@ def half_suspended(migrated_database: Callable[[], str]) -> Iterator[Planner]:
         yield found
 
 
-@pytest.mark.parametrize("name", ["user.everyone", "user.search", "user.followers", "like.liked_by"])
+@pytest.mark.parametrize("name", ["user.everyone", "user.search", "follow.followers", "like.liked_by"])
 def test_a_list_of_people_reads_past_the_suspended_a_row_each(
     small: Planner, half_suspended: Planner, name: str
 ) -> None:

@@ -24,6 +24,7 @@ from pamps.models.session import SessionResponse
 from pamps.models.shape import NO_NUL
 from pamps.models.user import AccountDeletion, MeResponse, PasswordChange, UserRequest, UserResponse, UserUpdate
 from pamps.pagination import DatedPage, Page, next_link
+from pamps.queries import follow as follows
 from pamps.queries import session as sessions
 from pamps.queries import timeline as timelines
 from pamps.queries import user as users
@@ -156,14 +157,14 @@ FOLLOW_STOOD: dict[int | str, dict[str, Any]] = {200: {"model": UserResponse, "d
 )
 async def follow(id: UserIdOrName, viewer: Viewer, db: Database) -> Response:
     """Follow somebody."""
-    row = await db.one(users.follow, viewer, **whom(id))
+    row = await db.one(follows.follow, viewer, **whom(id))
     return json(row, 201 if row["created"] else 200)
 
 
 @router.delete("/follow/{id}/", response_model=UserResponse, responses=raises(UserNotFound))
 async def unfollow(id: UserIdOrName, viewer: Viewer, db: Database) -> Response:
     """No longer follow somebody."""
-    return json(await db.one(users.unfollow, viewer, **whom(id)))
+    return json(await db.one(follows.unfollow, viewer, **whom(id)))
 
 
 def whom(id: str) -> dict[str, Any]:
@@ -182,7 +183,7 @@ async def followers(
     request: Request, username: UsernameInPath, page: DatedPage, viewer: Visitor, db: Database
 ) -> Response:
     """Who follows somebody, newest first."""
-    row = await db.one(users.followers, viewer, username=username, **page)
+    row = await db.one(follows.followers, viewer, username=username, **page)
     return json(row, headers=next_link(request, row))
 
 
@@ -191,5 +192,5 @@ async def following(
     request: Request, username: UsernameInPath, page: DatedPage, viewer: Visitor, db: Database
 ) -> Response:
     """Whom somebody follows, newest first."""
-    row = await db.one(users.following, viewer, username=username, **page)
+    row = await db.one(follows.following, viewer, username=username, **page)
     return json(row, headers=next_link(request, row))
