@@ -33,9 +33,10 @@ class Counters(Recent[str, int]):
         self.turned = 0  # the one in which the older generation was the younger one last
 
     def __setitem__(self, key: str, count: int) -> None:
-        self.window = max(self.window, window_of(key))
-        if self.window > self.turned + 1:
-            self.turn()
+        if key not in self.young:  # each request sets one, and of those that are there nothing new is to be learnt
+            self.window = max(self.window, window_of(key))
+            if self.window > self.turned + 1:
+                self.turn()
         super().__setitem__(key, count)
 
     def turn(self) -> None:
