@@ -60,7 +60,7 @@ def run(
     for name in [name for name in os.environ if name.startswith("PAMPS_")]:
         del os.environ[name]  # what is set for a Pamps around here is not meant for this one
     cases = [case for case in CASES if case.name in chosen(only, [case.name for case in CASES])]
-    who = chosen(candidates, list(measure.CANDIDATES))
+    who = measure.with_something_to_do(chosen(candidates, list(measure.CANDIDATES)), cases)
     if not smoke and not data_only:
         find_wrk()
     layout = Layout(scale)

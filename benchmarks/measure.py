@@ -121,6 +121,11 @@ def takes(case: Case, candidate: str) -> bool:
     return case.in_textbook or candidate != "textbook"
 
 
+def with_something_to_do(candidates: list[str], cases: list[Case]) -> list[str]:
+    """Those of the candidates that take part in a case; the others need not be started."""
+    return [candidate for candidate in candidates if any(takes(case, candidate) for case in [CONSTANT, *cases])]
+
+
 @contextmanager
 def bench(
     ground: Ground, postgres: Postgres, programs: Path, candidates: list[str], folder: Path, smoke: bool

@@ -193,17 +193,21 @@ def test_what_requests_need_is_counted_and_not_what_is_done_once_a_second(settin
 
 def test_a_run_measures_everybody_and_writes_it_down() -> None:
     with short_folder() as folder:
-        wanted = ("--smoke", "--scale", "0.001", "--rounds", "2", "--only", "publish")
+        wanted = ("--smoke", "--scale", "0.001", "--rounds", "2", "--only", "publish,post-hot")
         done = benchmark("run", *wanted, "--directory", folder / "data", "--results", folder / "found.json", cwd=folder)
         assert done.returncode == 0, done.stderr
         found = json.loads((folder / "found.json").read_text())
         assert ElementTree.parse(folder / "found.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert (found["scale"], found["posts"], found["rounds"], found["smoke"]) == (0.001, 1000, 2, True)
     assert found["constant"].keys() == {"asgi", "fastapi"}
-    (case,) = found["cases"]
-    assert case["name"] == "publish"
-    assert case["candidates"].keys() == {"pamps", "pgbench", "textbook"}
-    assert case["ratios"].keys() == {"pgbench", "textbook", "asgi", "fastapi"}
-    assert case["candidates"]["pamps"]["statements"] == 1
-    assert case["candidates"]["textbook"]["statements"] > 4
+    assert found["worker_mb"].keys() == {"pamps", "apart", "textbook", "asgi", "fastapi"}  # nobody else was needed
+    post, publish = found["cases"]
+    assert post["name"] == "post-hot"
+    assert post["candidates"].keys() == {"pamps", "apart", "pgbench", "textbook"}
+    assert post["candidates"]["pamps"]["statements"] == post["candidates"]["apart"]["statements"] == 1
+    assert publish["name"] == "publish"
+    assert publish["candidates"].keys() == {"pamps", "pgbench", "textbook"}
+    assert publish["ratios"].keys() == {"pgbench", "textbook", "asgi", "fastapi"}
+    assert publish["candidates"]["pamps"]["statements"] == 1
+    assert publish["candidates"]["textbook"]["statements"] > 4
     assert "publish" in done.stdout
