@@ -68,8 +68,9 @@ def problem(response: Response) -> tuple[int, str]:
 
 
 def alike(app: FastAPI) -> FastAPI:
-    """The first app with the same document. That depends on the routes and on one setting, and takes long to make."""
-    return KNOWN.setdefault((app.state.settings.post.max_length, *map(id, app.routes)), app)
+    """The first app with the same document. That depends on our routes and on one setting, and takes long to make."""
+    routes = (id(route) for route in app.routes if isinstance(route, Route))
+    return KNOWN.setdefault((app.state.settings.post.max_length, *routes), app)
 
 
 def check(app: FastAPI, response: Response) -> None:

@@ -41,14 +41,23 @@ TABLES = (
 )
 MUCH = 4_000_000  # bytes of all tables, each with its indexes; half a million when they are new
 
-# Where most of the time goes: to processes that start, and to pip.
-LONGEST = {
-    f"test_{name}.py"
-    for name in (
-        *("readme", "installed", "schemathesis", "under_load", "cli_serve", "restore", "mail_delivery", "outages"),
-        *("healing", "metrics", "doctor", "cli_accounts", "cli", "backup", "soak", "benchmarks", "histories"),
-    )
-}
+# Where most of the time goes, to processes that start and to pip: ten seconds and more, the longest first.
+LONGEST = (
+    *(
+        "schemathesis",
+        "readme",
+        "under_load",
+        "benchmarks",
+        "outages",
+        "restore",
+        "cli_serve",
+        "healing",
+        "connections",
+    ),
+    *("installed", "new_migration", "backup", "mail_delivery", "cli", "soak", "plans", "mail_outages", "doctor"),
+    *("embedded", "overload", "kept", "embedded_recovery", "histories", "metrics", "cli_accounts", "embedded_root"),
+    *("mail_links", "fuzz", "races", "limits", "watching"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,7 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that in the end no process is left alone with it."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
