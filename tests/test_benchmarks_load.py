@@ -21,6 +21,7 @@ from benchmarks.chart import chart
 from benchmarks.load import LoadError
 from benchmarks.measure import Measure
 from benchmarks.report import beside, ratio, spread
+from tests.checkout import ROOT
 
 Asked = tuple[str, str, str, str, str]
 
@@ -103,6 +104,24 @@ def test_without_wrk_a_run_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LoadError, match="apt-get install wrk"):
         load.find_wrk()
+
+
+def test_a_benchmark_that_is_ended_takes_away_what_it_has_made(tmp_path: Path) -> None:
+    program = f"""
+import signal, tempfile
+from benchmarks import command
+def wait() -> None:
+    with tempfile.TemporaryDirectory(dir={str(tmp_path)!r}):
+        print("made", flush=True)
+        signal.pause()
+command.run(wait)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "made\n"
+        process.terminate()
+        assert process.wait(60) == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_has_used_what_it_and_its_children_have_used() -> None:
