@@ -83,6 +83,7 @@ class Connection(HttpToolsProtocol):
         self.admission: Admission = app_state[ADMISSION]
         self.deadline = math.inf
         self.in_head = True
+        self.upgrading = False  # what is being parsed asks for another protocol
         self.head_size = 0
         self.unused = 0  # bytes that have come of a head, or since the last of a body
         self.unread_since: float | None = None  # an answer, by the client
@@ -133,7 +134,7 @@ class Connection(HttpToolsProtocol):
             self.deadline = self.loop.time() + self.settings.header_timeout
         self.unused += len(data)
         try:
-            self.parser.feed_data(data)
+            self.parse(data)
             if self.unused > self.settings.max_header_size:
                 raise Refused(errors.HeadersTooLarge())
         except Refused as refused:
@@ -141,14 +142,33 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             self.refuse(cause.error if isinstance(cause, Refused) else errors.MalformedRequest())
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to; the request is answered as any other
+
+    def parse(self, data: bytes) -> None:
+        """Have what has come parsed.
+
+        A client may ask for another protocol, and goes on in this one where the answer does not switch (RFC 9110, 7.8).
+        The parser then takes what follows for the other protocol's, the body too: it is told of the request again, as
+        of one that did not ask.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                first = b"%b %b HTTP/%b\r\n" % (
+                    self.parser.get_method(),
+                    self.url,
+                    self.parser.get_http_version().encode(),
+                )
+                data = b"".join([first, *lines, b"\r\n", data[upgrade.args[0] :]])
 
     # What the parser tells of.
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.in_head = True
+        self.upgrading = False
         self.head_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -159,7 +179,8 @@ class Connection(HttpToolsProtocol):
         self.seen(len(name) + len(value))
         if len(self.headers) >= self.settings.max_headers:
             raise Refused(errors.HeadersTooLarge(f"a request may have {self.settings.max_headers} headers"))
-        super().on_header(name, value)
+        if self.in_head:  # what may follow a body in chunks is no header of the request (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     def seen(self, size: int) -> None:
         """Something of a head, or of what may follow a body in chunks, has come."""
@@ -170,19 +191,36 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
             raise Refused(errors.Overloaded())
-        hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
-            raise Refused(errors.MalformedRequest("a request names its host once"))
+        self.check_head()
+        self.upgrading = self.parser.should_upgrade()
+        if self.upgrading:
+            return
         self.in_head = False
         self.unused = 0
         self.deadline = self.loop.time() + self.settings.body_timeout
         super().on_headers_complete()
+
+    def check_head(self) -> None:
+        """Refuse what another server on the way may have understood in another way."""
+        version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        if version not in ("1.0", "1.1") or self.parser.get_method() == b"CONNECT":
+            raise Refused(errors.MalformedRequest())
+        if hosts > 1 or (not hosts and version == "1.1"):  # RFC 9112, section 3.2
+            raise Refused(errors.MalformedRequest("a request names its host once"))
+        if b"transfer-encoding" in names:  # RFC 9112, section 6.1
+            encodings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+            if version == "1.0" or encodings != [b"chunked"]:
+                raise Refused(errors.MalformedRequest("a body comes as it is or in chunks, and in no other encoding"))
 
     def on_body(self, body: bytes) -> None:
         self.unused = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.upgrading:  # only its head has been, and comes again
+            return
         self.in_head = True
         self.deadline = math.inf
         self.unused = 0

@@ -115,6 +115,15 @@ def test_a_request_that_does_not_name_its_host_once_is_refused(port: int, lines:
         assert refused(connection) == (400, b"malformed-request")
 
 
+@pytest.mark.parametrize(
+    ("version", "encoding"), [("1.1", "gzip, chunked"), ("1.1", "gzip"), ("1.0", "chunked"), ("2.0", "chunked")]
+)
+def test_a_body_that_others_may_see_the_end_of_elsewhere_is_refused(port: int, version: str, encoding: str) -> None:
+    with Connection(port) as connection:
+        connection.send(f"POST /token HTTP/{version}", "Host: x", f"Transfer-Encoding: {encoding}", "", "0", "")
+        assert refused(connection) == (400, b"malformed-request")
+
+
 def test_one_of_http_1_0_need_not_name_it(port: int) -> None:
     with Connection(port) as connection:
         connection.send("GET /livez HTTP/1.0", "")
@@ -160,6 +169,59 @@ def answered(connection: Connection) -> bytes:
     while len(body) < int(headers["content-length"]):
         body += connection.socket.recv(65536)
     return body
+
+
+REVOKE = ("POST /revoke_token HTTP/1.1", "Host: x", "Content-Type: application/json")
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__")
+NOTHING_KNOWN = b'{"token":"x"}'
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+def test_who_asks_for_another_protocol_is_answered_in_this_one(port: int, protocol: str) -> None:
+    framings = [
+        [f"Content-Length: {len(NOTHING_KNOWN)}", "", NOTHING_KNOWN.decode()],
+        ["Transfer-Encoding: chunked", "", f"{len(NOTHING_KNOWN):x}", NOTHING_KNOWN.decode(), "0", "", ""],
+    ]
+    with Connection(port) as connection:
+        for framing in framings * 2:
+            lines = [*REVOKE, *UPGRADE, f"Upgrade: {protocol}", *framing]
+            connection.socket.sendall("\r\n".join(lines).encode())
+            assert answered(connection) == b"{}"
+
+
+def test_a_body_that_comes_after_such_a_head_is_no_request(port: int) -> None:
+    inner = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Connection(port) as connection:
+        length = f"Content-Length: {len(inner)}"
+        connection.send(*REVOKE, *UPGRADE, "Upgrade: h2c", length, "Expect: 100-continue", "")
+        assert connection.socket.recv(65536).startswith(b"HTTP/1.1 100 ")  # the head has been read
+        connection.socket.sendall(inner)
+        connection.send(*HEAD, "Connection: close", "")
+        answers = connection.rest()
+        assert (answers.count(b"HTTP/1.1 400 "), answers.count(b'"code":"malformed-body"')) == (1, 1)
+        assert (answers.count(b"HTTP/1.1 "), answers.count(b'{"status":"ok"}')) == (2, 1)
+
+
+def test_what_comes_with_one_that_asks_for_another_protocol_is_answered_as_well(port: int) -> None:
+    asking = "\r\n".join([*HEAD, *UPGRADE, "Upgrade: h2c", "", ""])
+    with Connection(port) as connection:
+        connection.socket.sendall((asking * 3 + "\r\n".join([*HEAD, "Connection: close", "", ""])).encode())
+        assert connection.rest().count(b"HTTP/1.1 200 OK") == 4
+
+
+def test_a_tunnel_is_refused(port: int) -> None:
+    with Connection(port) as connection:
+        connection.send("CONNECT x:443 HTTP/1.1", "Host: x", "")
+        assert refused(connection) == (400, b"malformed-request")
+
+
+def test_what_follows_a_body_is_no_header(port: int) -> None:
+    with Connection(port) as connection:
+        lines = [*REVOKE, "Transfer-Encoding: chunked", "", f"{len(NOTHING_KNOWN):x}", NOTHING_KNOWN.decode(), "0"]
+        connection.socket.sendall("\r\n".join([*lines, "X-Request-ID: told-too-late", "", ""]).encode())
+        status, headers, _ = connection.head()
+        assert status == 200
+        assert headers["x-request-id"] != "told-too-late"
 
 
 def test_a_connection_is_kept_for_another_request_and_not_for_ever(port: int) -> None:
