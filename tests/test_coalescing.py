@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pamps.app import create_app
 from pamps.config import Settings
-from pamps.middleware.coalescing import Coalescing
+from pamps.middleware.coalescing import Coalescing, no_body
 from tests.api import Api
 from tests.commands import Commands
 from tests.hammering import read_while_written
@@ -77,6 +77,25 @@ def test_who_comes_while_another_is_answered_waits_for_the_next_answer_together(
         assert await asyncio.gather(*first) == ["1"]
         assert await asyncio.gather(*later) == ["2"] * 10
         assert await asked(app) == "3"
+
+    run(test)
+
+
+def test_nobody_waits_for_another_one_to_read_the_answer() -> None:
+    async def test(inner: Counting, app: Coalescing) -> None:
+        reads = asyncio.Event()
+
+        async def send(message: Message) -> None:
+            await reads.wait()
+
+        slow = asyncio.create_task(app(GET, no_body(), send))
+        (other,) = await begun(asked(app))
+        inner.may_end.set()
+        assert await other == "2"
+        assert await asked(app) == "3"
+        assert not slow.done()
+        reads.set()
+        await slow
 
     run(test)
 

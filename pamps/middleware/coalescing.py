@@ -22,7 +22,7 @@ Waiting = list[tuple[Scope, Context, asyncio.Future[Answer]]]
 class Coalescing:
     """ASGI middleware: what many ask for at once is asked of the database once.
 
-    A GET that arrives while another one for the same is being answered waits for it to end; all that have come by then
+    A GET that arrives while another one for the same is worked on waits for that to end; all that have come by then
     are answered by one run of the application, which begins after the last of them came. So an answer is no older than
     without this, and there is nothing to keep, to bound or to invalidate.
     """
@@ -40,15 +40,31 @@ class Coalescing:
         waiting = self.waiting.get(key)
         if waiting is None:
             self.waiting[key] = []
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                self.begin_next(key)
+            await self.lead(key, scope, receive, send)
         else:
             answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             waiting.append((scope, copy_context(), answer))
             for message in await answer:
                 await send({**message})  # what is around us may add to it for this request alone
+
+    async def lead(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the first that asks. Nobody waits for its client to read: what was asked of the database is here."""
+        answered = False
+
+        def once() -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                self.begin_next(key)
+
+        async def send_on(message: Message) -> None:
+            once()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        finally:
+            once()
 
     def begin_next(self, key: Key) -> None:
         """A run has ended: begin another one for those who came meanwhile, if anybody did."""
