@@ -293,7 +293,7 @@ CASES = {
         {**by(FAN), **GUESSED}, "user_pkey two_factor_pkey session_by_user attempt_pkey attempt_by_last_at", 50
     ),
     "user.change_password": Case(
-        {**by(FAN), **HASHES, "language": "en"}, "user_pkey session_by_user device_pkey attempt_pkey", 100
+        {**by(FAN), **HASHES, "language": "en"}, "user_pkey session_by_user two_factor_pkey attempt_pkey", 100
     ),
     "user.leave": Case(
         {**by(NEWCOMER), "seen": crowd.PASSWORD_HASH},

@@ -188,6 +188,30 @@ def test_a_session_guesses_codes_no_faster(api: Api, as_ada: Signed, secret: str
     assert wait(as_ada.post(f"{HERE}confirm/", json={"code": code(secret)})) == 100
 
 
+KNOWING = {
+    "begin": ("POST", HERE, {"password": PASSWORD}, 409),
+    "change": ("PUT", "/user/me/password/", {"current_password": PASSWORD, "new_password": PASSWORD}, 204),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), KNOWING.values(), ids=KNOWING)
+def test_the_password_alone_forgives_no_wrong_codes(
+    api: Api, as_ada: Signed, secret: str, engine: Engine, method: str, path: str, body: dict[str, str], status: int
+) -> None:
+    def know_the_password() -> None:
+        assert as_ada.request(method, path, json=body).status_code == status
+
+    for number in range(4):
+        assert problem(sign_in(api, f"00000{number}")) == WRONG
+        know_the_password()
+    assert failures(engine, "login", "ada") == 4
+    for number in range(4):
+        assert problem(as_ada.request("DELETE", HERE, json=both(f"00000{number}"))) == REFUSED
+        know_the_password()
+    assert problem(as_ada.request("DELETE", HERE, json=both("000009"))) == REFUSED
+    assert wait(as_ada.request("DELETE", HERE, json=both(code(secret)))) == 100
+
+
 @pytest.mark.parametrize("what", ["code", "recovery code"])
 def test_turned_off_the_password_is_enough(api: Api, as_ada: Signed, secret: str, engine: Engine, what: str) -> None:
     response = as_ada.request("DELETE", HERE, json=both(code(secret) if what == "code" else recovery_code(0)))

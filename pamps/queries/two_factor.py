@@ -104,7 +104,8 @@ begun = (
 begin = Statement(
     select(
         case((exists().select_from(begun), null()), else_=literal_column("'two-factor-on'")).label("refused"),
-        forgiven(VIEWER, by_session(SESSION)),
+        # Where it is on, codes have been guessed, and the password alone forgives none of that.
+        case((exists().select_from(begun), forgiven(VIEWER, by_session(SESSION)))),
     ).where(same_password(VIEWER), signed_in()),
     instead=take_back,
 )

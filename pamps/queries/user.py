@@ -25,7 +25,7 @@ from pamps.errors import UserNotFound
 from pamps.models.session import sessions
 from pamps.models.two_factor import two_factors
 from pamps.models.user import MeResponse, UserResponse, UserSummary, social, users
-from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess
+from pamps.queries.attempt import ACCOUNT_FREE, by_session, forgiven, guess, taken_back
 from pamps.queries.mail import noticed
 from pamps.queries.sql import (
     SEEN,
@@ -191,10 +191,12 @@ changed_password = (
     .returning(users.c.id, users.c.username, users.c.email)
     .cte("changed_password")
 )
+# By a second factor: its codes have been guessed too, and the password alone forgives none of that.
+guarded = exists().where(two_factors.c.user_id == changed_password.c.id, two_factors.c.enabled_at.is_not(None))
 change_password = Statement(
     select(
         func.end_sessions(changed_password.c.id, SESSION),
-        forgiven(changed_password.c.id, by_session(SESSION)),
+        case((guarded, taken_back(by_session(SESSION))), else_=forgiven(changed_password.c.id, by_session(SESSION))),
         noticed("password_changed", changed_password),
     )
 )
