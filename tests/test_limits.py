@@ -77,8 +77,8 @@ def test_each_kind_of_work_is_counted_by_itself(limited: Limited, world: World, 
             *(("POST", path, {"json": {}}) for path in ("/email_verification", "/email_verification/")),
         ],
         "write": [("POST", "/post/", {"json": {"text": "x"}}), ("DELETE", "/post/1/", {})],
-        "read": [("GET", "/post/", {}), ("HEAD", "/user/", {}), ("GET", "/docs", {})],
-        "search": [("GET", "/user/?q=a", {}), ("GET", "/user?limit=5&q=a", {})],
+        "read": [("GET", "/post/", {}), ("HEAD", "/user/", {}), ("GET", "/docs", {}), ("GET", "/user/?faq=a", {})],
+        "search": [("GET", "/user/?q=a", {}), ("GET", "/user?limit=5&q=a", {}), ("GET", "/user/?%71=a", {})],
     }
     rates = {name.replace("-", "_"): f"{len(requests)}/day" for name, requests in kinds.items()}
     with limited(**rates) as api:
@@ -125,6 +125,8 @@ def test_a_user_is_counted_through_all_their_tokens_and_from_everywhere(limited:
             assert standing(api.as_(world.sign_in(ada)[0]).get("/user/me/")) == ("read", left)
         assert api.as_(world.sign_in(ada)[0]).get("/user/me/").status_code == 429
         assert standing(api.as_(world.sign_in(bob)[0]).get("/user/me/")) == ("read", 3)
+        spaced = {"Authorization": f"Bearer   {world.sign_in(bob)[0]}"}
+        assert standing(api.get("/user/me/", headers=spaced)) == ("read", 2)
         assert standing(api.get("/post/")) == ("read", 3), "who has no token has a count of their own"
 
 

@@ -3,9 +3,10 @@
 from functools import lru_cache
 from math import ceil, floor
 
+from fastapi.security.utils import get_authorization_scheme_param
 from limits import RateLimitItem, parse
 from limits.strategies import SlidingWindowCounterRateLimiter
-from starlette.datastructures import State
+from starlette.datastructures import QueryParams, State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pamps import config, errors
@@ -110,7 +111,7 @@ def kind_of(scope: Scope) -> str | None:
     if method in ("GET", "HEAD"):
         if path in FREE:
             return None
-        return "search" if path == "/user" and b"q=" in scope["query_string"] else "read"
+        return "search" if path == "/user" and "q" in QueryParams(scope["query_string"]) else "read"
     if method == "POST":
         if path in SIGNING_IN:
             return "sign_in"
@@ -137,7 +138,7 @@ def who(scope: Scope, kind: str) -> str:
 
 def verified_user(authorization: str, state: State) -> int | None:
     """The id of a user whose token this certainly is."""
-    scheme, _, token = authorization.partition(" ")
+    scheme, token = get_authorization_scheme_param(authorization)
     if scheme.lower() != "bearer":
         return None
     try:
