@@ -41,6 +41,14 @@ def test_what_is_restored_is_what_was_backed_up(pamps: Commands, anew: Commands)
     assert contents(anew.uri) == contents(pamps.uri)
 
 
+def test_what_a_standby_never_has_is_in_no_backup(pamps: Commands, anew: Commands) -> None:
+    """There pg_dump leaves out the rows of unlogged tables, and that is a whole backup."""
+    pamps.sql("INSERT INTO tally VALUES ('a', now() + interval '1 day', 1)")
+    pamps("backup", "a.dump")
+    anew("restore", "a.dump")
+    assert anew.sql("SELECT * FROM tally") == []
+
+
 def test_a_backup_is_its_owners_alone(pamps: Commands) -> None:
     before = os.umask(0)
     try:

@@ -32,7 +32,9 @@ def back_up(settings: Settings, path: Path, force: bool) -> str:
         if revision is None:
             raise BackupError("the database has no tables of Pamps, so there is nothing to back up")
         programs = programs_for("pg_dump", uri, settings, server=server)
-        options = ("--format=custom", "--encoding=UTF8", "--no-password", "--dbname", connection_string(uri))
+        # What is unlogged a crash may empty, and a standby never has: it is in no backup.
+        kind = ("--format=custom", "--encoding=UTF8", "--no-unlogged-table-data")
+        options = (*kind, "--no-password", "--dbname", connection_string(uri))
         with written(path, force) as (file, new):
             # Through a pipe: pg_dump appends its table of contents to a file of somebody else's a second time.
             with programs.running("pg_dump", *options) as printed:
