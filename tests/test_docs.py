@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 
 from pamps.config import SECRETS, Settings, every_setting
+from pamps.db.database import sent
+from pamps.loading import load_settings
 from pamps.places import DEFAULTS, variable
 from tests.checkout import ROOT
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 NAMES = [".".join(path) for path in every_setting()]
+
+
+def test_the_settings_that_a_connection_sends_are_those_that_pgbouncer_is_told_to_ignore() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    ((ignored,),) = [re.findall(r"^ignore_startup_parameters = (\S+)$", operations, re.MULTILINE)]
+    set_for_the_role = dict(re.findall(r"^ALTER ROLE pamps SET (\w+) = '?(\w+)'?;$", operations, re.MULTILINE))
+    wanted = sent(load_settings().db)
+    assert set(ignored.split(",")) == wanted.keys()
+    assert set_for_the_role == {name: value.replace("000ms", "s") for name, value in wanted.items()}
 
 
 def rows() -> dict[str, list[str]]:

@@ -111,13 +111,7 @@ class Database(Runner):
                     timeout=self.settings.connect_timeout,
                     # A little later than the server's own, for when the server can't even say so.
                     command_timeout=self.settings.statement_timeout + 5,
-                    server_settings={
-                        "application_name": "pamps",
-                        "statement_timeout": str(int(self.settings.statement_timeout * 1000)),
-                        "lock_timeout": str(int(self.settings.lock_timeout * 1000)),
-                        "idle_in_transaction_session_timeout": str(IDLE),
-                        **PLANNING,
-                    },
+                    server_settings={"application_name": "pamps", **sent(self.settings)},
                 )
         except PampsError:
             raise
@@ -169,6 +163,16 @@ class Database(Runner):
         """The first row of a statement whose work may take long, in a transaction of its own."""
         async with pool.acquire() as connection, connection.transaction():
             return await patiently(connection, sql, arguments)
+
+
+def sent(settings: Db) -> dict[str, str]:
+    """PostgreSQL's settings that each connection is made with; docs/operations.md names them, for PgBouncer."""
+    return {
+        "statement_timeout": f"{int(settings.statement_timeout * 1000)}ms",
+        "lock_timeout": f"{int(settings.lock_timeout * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{IDLE}ms",
+        **PLANNING,
+    }
 
 
 async def patiently(connection: Any, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
