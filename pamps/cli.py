@@ -88,9 +88,11 @@ def serve(
 @app.command()
 def migrate(
     to: Annotated[str, typer.Option(help="The revision to go to, up or down; `base` empties the database.")] = "head",
+    force: Annotated[bool, typer.Option("--force", help="Don't ask before going down.")] = False,
 ) -> None:
-    """Bring the database's schema up to this version."""
+    """Bring the database's schema up to this version, or back down: what an older one has no place for is lost."""
     from pamps import schema, startup
+    from pamps.commands.ready import revision_of
     from pamps.loading import current_settings
 
     if to not in ("base", "head", *schema.revisions()):
@@ -98,6 +100,10 @@ def migrate(
     settings = current_settings()
     with startup.database(settings) as uri:
         startup.wait_for_database(uri, settings)
+        if schema.is_below(to, revision_of(uri, settings)) and not force:
+            lost = "all of it" if to == "base" else "what that has no place for"
+            if not confirmed(f"Take the schema back to {to}, and lose {lost}?", instead="--force"):
+                fail("nothing was changed")
         startup.migrate(uri, to)
     say(f"The schema is at {schema.head() if to == 'head' else to}.")
 

@@ -26,6 +26,20 @@ def head() -> str:
     return revisions()[0]
 
 
+def behind(found: str | None) -> SchemaBehind:
+    """What to do about a schema at another revision than this version's; None where there is none yet."""
+    if found in (None, *revisions()):
+        at = f"at {found}" if found else "not there yet"
+        return SchemaBehind(f"the schema is {at}, this version needs {head()}; run: pamps migrate")
+    return SchemaBehind(f"the database's schema is {found}, of a Pamps that is newer than this one: install that")
+
+
+def is_below(revision: str, now: str | None) -> bool:
+    """Whether a revision lies below the one that a schema is at."""
+    known = revisions()
+    return now in known and (revision == "base" or revision in known[known.index(now) + 1 :])
+
+
 def ours(name: str | None, kind: str, parents: Any) -> bool:
     """Whether something in a database is for the models to know (Alembic's include_name): pgqueuer's tables are not."""
     return not (kind == "table" and name and name.startswith("pgqueuer"))
@@ -45,7 +59,7 @@ def migrate_within(connection: Connection, revision: str = "head") -> None:
     """The same, as part of the connection's transaction."""
     known, now = revisions(), current_within(connection)
     if now not in (None, *known):
-        raise SchemaBehind(f"the database's schema is {now}, of a Pamps that is newer than this one: install that")
+        raise behind(now)
     if now == (head() if revision == "head" else revision):
         return
     from alembic import command
@@ -56,7 +70,7 @@ def migrate_within(connection: Connection, revision: str = "head") -> None:
     config.set_main_option("path_separator", "os")
     done: list[object] = []  # env.py adds each step that is
     config.attributes.update(connection=connection, done=done)
-    below = revision == "base" or (now in known and revision in known[known.index(now) + 1 :])
+    below = is_below(revision, now)
     try:
         (command.downgrade if below else command.upgrade)(config, revision)
     except DBAPIError as error:

@@ -78,18 +78,26 @@ def test_on_an_empty_database_every_route_says_that_the_schema_is_behind(
         assert (api.get("/readyz").status_code, api.get("/post/").json()) == (200, [])
 
 
-def test_a_database_of_another_version_is_not_ready(settings: Settings, migrated_database: Callable[[], str]) -> None:
+OLDER, NEWER = schema.revisions()[1], "2099_01_01_later"
+ADVICE = {
+    OLDER: f"the schema is at {OLDER}, this version needs {schema.head()}; run: pamps migrate",
+    NEWER: f"the database's schema is {NEWER}, of a Pamps that is newer than this one: install that",
+}
+
+
+@pytest.mark.parametrize(("found", "advice"), ADVICE.items(), ids=["older", "newer"])
+def test_a_database_of_another_version_is_not_ready(
+    settings: Settings, migrated_database: Callable[[], str], found: str, advice: str
+) -> None:
     uri = migrated_database()
     engine = drivers.engine(uri)
     with elsewhere(settings, uri=uri) as api:
         assert api.get("/readyz").status_code == 200
         with engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = 'before'"))
+            connection.execute(text(f"UPDATE alembic_version SET version_num = '{found}'"))
         response = api.get("/readyz")
         assert problem(response) == (503, "schema-behind")
-        assert response.json()["detail"] == (
-            f"the schema is at before, this version needs {schema.head()}; run: pamps migrate"
-        )
+        assert response.json()["detail"] == advice
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM alembic_version"))
             connection.execute(text('DROP TABLE "like"'))

@@ -22,7 +22,7 @@ from tests.terminal import terminal
 pytest_plugins = "tests.command_fixtures"
 
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
-BEHIND = "The database's schema is not this version's; run: pamps migrate"
+BEHIND = f"the schema is not there yet, this version needs {schema.head()}; run: pamps migrate"
 
 
 def revision(pamps: Commands) -> list[tuple[str]]:
@@ -174,11 +174,22 @@ def test_a_signal_ends_a_command_quietly(pamps: Commands, number: signal.Signals
 def test_migrate_goes_up_and_down(anew: Commands) -> None:
     assert anew("migrate") == f"The schema is at {schema.head()}.\n"
     assert revision(anew) == [(schema.head(),)]
-    assert anew("migrate", "--to", "base") == "The schema is at base.\n"
+    assert anew("migrate", "--to", "base", "--force") == "The schema is at base.\n"
     assert revision(anew) == []
     first = schema.revisions()[-1]
     assert anew("migrate", "--to", first, **PRODUCTION) == f"The schema is at {first}.\n"
     assert revision(anew) == [(first,)]
+
+
+def test_migrate_asks_before_it_goes_down(apart: Commands) -> None:
+    apart.add_users(1)
+    second = schema.revisions()[1]
+    assert apart.refused("migrate", "--to", second) == "there is no terminal to ask on: say --force if you mean it"
+    for answer, code, after in (("\n", 1, schema.head()), ("y\n", 0, second)):
+        with terminal("migrate", "--to", second, cwd=apart.folder, env=apart.environment()) as there:
+            there.shows(f"Take the schema back to {second}, and lose what that has no place for? [y/N] ")
+            assert there.end_with(answer) == code
+        assert revision(apart) == [(after,)]
 
 
 def test_migrate_knows_its_revisions(pamps: Commands) -> None:

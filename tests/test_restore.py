@@ -168,7 +168,7 @@ def test_a_backup_of_a_newer_version_is_refused(used: Commands, tmp_path_factory
     assert used.refused("restore", "a.dump", "--force") == (
         f"the database's schema is {LATER}, of a Pamps that is newer than this one: install that"
     )
-    newer("migrate", "--to", schema.head())
+    newer("migrate", "--to", schema.head(), "--force")
     assert used.refused("restore", "newer.dump", "--force") == (
         f"newer.dump is of the schema {LATER}, which this version doesn't know: install the Pamps that wrote it"
     )

@@ -13,7 +13,7 @@ from pamps import schema, startup
 from pamps.config import Settings
 from pamps.db import drivers
 from pamps.db.database import Database
-from pamps.errors import DatabaseUnavailable, PampsError, SchemaBehind
+from pamps.errors import DatabaseUnavailable, PampsError
 
 Answer = TypeVar("Answer")
 
@@ -49,13 +49,18 @@ def ready(settings: Settings) -> Iterator[str]:
     Raises EmbeddedError, DatabaseUnavailable, SchemaBehind.
     """
     with startup.database(settings) as uri:
-        with engine_of(uri, settings) as engine, in_one_line():
-            current = schema.current(engine)
+        current = revision_of(uri, settings)
         if current != schema.head():
             if not settings.auto_migrate:
-                raise SchemaBehind()
+                raise schema.behind(current)
             startup.migrate(uri)
         yield uri
+
+
+def revision_of(uri: str, settings: Settings) -> str | None:
+    """The revision that a database is at; None where there is none yet. Raises DatabaseUnavailable."""
+    with engine_of(uri, settings) as engine, in_one_line():
+        return schema.current(engine)
 
 
 def name_of(uri: str, settings: Settings) -> str:

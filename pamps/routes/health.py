@@ -8,7 +8,6 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from pamps import __version__, schema
 from pamps.dependencies import Database
-from pamps.errors import SchemaBehind
 from pamps.middleware import headers
 from pamps.models.health import Health, Service
 from pamps.queries import health
@@ -59,5 +58,5 @@ async def ready(db: Database) -> Response:
     row = await db.row(health.revision)
     found = row["version_num"] if row else None
     if found != schema.head():
-        raise SchemaBehind(f"the schema is at {found}, this version needs {schema.head()}; run: pamps migrate")
+        raise schema.behind(found)
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
