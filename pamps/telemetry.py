@@ -3,6 +3,7 @@
 Its settings say whether, OpenTelemetry's own variables where to (`OTEL_EXPORTER_OTLP_ENDPOINT`) and under which name.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from fastapi.telemetry import TelemetryConfig
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # what it is of, pamps[telemetry] brings along
     from opentelemetry.sdk.trace import Span
 
 IN_SCOPE = "fastapi.telemetry"  # of each request that is told of
+PATIENCE = "3"  # seconds
 REDACTED = "REDACTED"  # the word that OpenTelemetry's conventions have for it
 
 validation_failed = _validation_failed
@@ -26,6 +28,8 @@ validation_failed = _validation_failed
 def config(settings: Telemetry) -> TelemetryConfig:
     """What FastAPI takes. Switched off, it costs a request nothing."""
     on = settings.tracing or settings.metrics or settings.logs
+    if on:  # what is left at the end is sent then, and OpenTelemetry's own ten seconds for each kind would hold that up
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", PATIENCE)
     return {**settings.model_dump(), "auto_configure": on}  # type: ignore[typeddict-item]
 
 

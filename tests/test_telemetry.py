@@ -1,5 +1,6 @@
 """FastAPI's own OpenTelemetry, switched on by the settings: what a collector receives from a real process."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from pamps import telemetry
+from pamps.config import Telemetry
 from tests.api import Api
 from tests.commands import Commands
 from tests.processes import serving, until
@@ -137,6 +140,17 @@ def test_metrics_and_events_arrive(pamps: Commands, collector: Collector) -> Non
         ("http.server.request.exception", "/user/"),
     ]
     assert collector.spans() == []
+
+
+@pytest.mark.parametrize(
+    ("on", "said", "found"), [(True, None, "3"), (True, "7", "7"), (False, None, None)], ids=["on", "told", "off"]
+)
+def test_a_collector_that_is_away_holds_the_end_up_for_seconds(
+    monkeypatch: pytest.MonkeyPatch, on: bool, said: str | None, found: str | None
+) -> None:
+    monkeypatch.setattr("os.environ", {"OTEL_EXPORTER_OTLP_TIMEOUT": said} if said else {})
+    telemetry.config(Telemetry(tracing=on, metrics=False, logs=False))
+    assert os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") == found
 
 
 def test_it_is_off_by_default(api: Api) -> None:
