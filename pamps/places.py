@@ -33,15 +33,16 @@ def find_values(directory: Path, texts: Iterable[Setting]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in (DEFAULTS, *(directory / name for name in FILES)):
         values = merged(values, lower(read(file)))
-    found.update(without_lists_given(values))
     refuse_twice()
+    lazy = f"what stands after the @ in {', '.join([*lazy_in_files(values), *lazy_in_environment()])}"
     try:
+        found.update(without_lists_given(values))
         load_from_env(found, PREFIX)
         values = lower(found.as_dict())
     except (DynaconfFormatError, OSError) as error:  # of @format and @read_file
-        raise ConfigurationError(f"{lazy_settings()} can't be found out: {error}") from error
+        raise ConfigurationError(f"{lazy} can't be found out: {error}") from error
     except Exception:  # its message may hold the value, and that may be a secret
-        raise ConfigurationError(f"{lazy_settings()} can't be converted") from None
+        raise ConfigurationError(f"{lazy} can't be converted") from None
     for path in texts:
         as_written(values, path)
     return values
@@ -59,10 +60,16 @@ def read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file} isn't TOML: {error}") from None
 
 
-def lazy_settings() -> str:
-    """The settings whose value dynaconf is to find out, such as `@read_file /run/secrets/key`, for a sentence."""
-    names = [name for name, value in os.environ.items() if name.startswith(f"{PREFIX}_") and value.startswith("@")]
-    return f"what stands after the @ in {', '.join(names) or ' or '.join(FILES)}"
+def lazy_in_environment() -> list[str]:
+    """The variables whose value dynaconf is to find out, such as `@read_file /run/secrets/key`."""
+    return [name for name, value in os.environ.items() if name.startswith(f"{PREFIX}_") and value.startswith("@")]
+
+
+def lazy_in_files(values: Any, path: Setting = ()) -> list[str]:
+    """The same of the settings in files: server.port."""
+    if isinstance(values, dict):
+        return [name for key, value in values.items() for name in lazy_in_files(value, (*path, key))]
+    return [".".join(path)] if isinstance(values, str) and values.startswith("@") else []
 
 
 def lower(value: Any) -> Any:

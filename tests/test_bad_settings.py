@@ -146,6 +146,22 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (f'[server]\nport = "@int {NOT_SHOWN}"', "server.port can't be converted"),
+        (
+            '[security]\nsecret_key = "@read_file /nowhere/key"',
+            "security.secret_key can't be found out: File /nowhere/key does not exist and no default value provided.",
+        ),
+    ],
+    ids=["int", "read_file"],
+)
+def test_what_a_file_has_found_out_is_named(tmp_path: Path, file: str, said: str) -> None:
+    (tmp_path / ".secrets.toml").write_text(file)
+    assert refused(tmp_path) == f"what stands after the @ in {said}"
+
+
 def test_two_settings_have_to_go_together(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("[security]\nargon2_lanes = 4\nargon2_memory = 31")
     assert refused(tmp_path) == (
