@@ -16,11 +16,12 @@ from tests.commands import Commands
 from tests.contents import contents, fill
 from tests.locks import WAITING
 from tests.mailbox import Mailbox
+from tests.pooler import pooler
 from tests.processes import FROM_SOURCE, STRONG_SECRET, short_folder, until
 from tests.root import as_root, small_disk
 
 PRODUCTION: dict[str, Any] = {"env": "production", "security__secret_key": STRONG_SECRET}
-AFTER_THE_DATABASE = ["server", "schema", "counters", "clock", "mail"]
+AFTER_THE_DATABASE = ["connection", "server", "schema", "counters", "clock", "mail"]
 
 
 def on(uri: str, folder: Path) -> Commands:
@@ -70,6 +71,7 @@ def test_a_healthy_pamps_is_a_line_for_each_check(pamps: Commands) -> None:
         "ok    watching       the log is JSON; nobody sees metrics",
         "ok    mail server    no mail is sent: mail.host is empty",
         f"ok    database       PostgreSQL {version[0]}, UTF8",
+        "ok    connection     server processes get theirs",
         "ok    server         8 connections at most, of 100",
         f"ok    schema         {schema.head()}",
         "ok    counters       what a recount gives",
@@ -93,6 +95,15 @@ def test_a_database_that_is_away_is_found(pamps: Commands) -> None:
     assert found["database"][1].endswith("Connection refused")
     assert found["database"][2] == "see that it runs, and that db.uri names it and somebody whom it lets in"
     assert {found[name] for name in AFTER_THE_DATABASE} == {("warn", "not looked at", "see to the database first")}
+
+
+def test_a_pooler_that_refuses_the_settings_of_connections_is_found(pamps: Commands) -> None:
+    with pooler(pamps.uri) as uri:
+        code, found = examined(pamps, db__uri=uri)
+        assert (code, found["database"][0], found["connection"][0], found["server"][0]) == (1, "ok", "FAIL", "ok")
+        refused = "server processes get none: unsupported startup parameter: idle_in_transaction_session_timeout"
+        assert found["connection"][1] == refused
+        assert pamps.refused("user-list", db__uri=uri).endswith("idle_in_transaction_session_timeout)")
 
 
 def test_a_schema_that_is_not_this_versions_is_found(anew: Commands) -> None:

@@ -1,5 +1,6 @@
 """What `pamps doctor` looks at. A new check is a function here, and its name in one of the lists at the end."""
 
+import asyncio
 import os
 import shutil
 import stat
@@ -14,7 +15,9 @@ from sqlalchemy import Engine
 from pamps import schema
 from pamps.commands import counters, mailing
 from pamps.config import Settings
+from pamps.db.database import Database
 from pamps.embedded.server import ROOM_FOR_DATA
+from pamps.errors import DatabaseUnavailable
 from pamps.loading import is_example
 from pamps.places import source
 
@@ -115,6 +118,21 @@ def database(engine: Engine, settings: Settings, repair: bool) -> Finding:
     return Finding("database", OK, said)
 
 
+def connection(engine: Engine, settings: Settings, repair: bool) -> Finding:
+    """Whether a server process gets one: it sends settings with it, which a pooler in between may refuse."""
+
+    async def connect() -> None:
+        made = await Database(engine.url.render_as_string(hide_password=False), settings.db).connect()
+        await made.close()
+
+    try:
+        asyncio.run(connect())
+    except DatabaseUnavailable as error:
+        advice = "what lies between has to take what a connection sends: docs/operations.md, PgBouncer"
+        return Finding("connection", FAIL, f"server processes get none: {error.__cause__}", advice)
+    return Finding("connection", OK, "server processes get theirs")
+
+
 def server(engine: Engine, settings: Settings, repair: bool) -> Finding:
     """Those of PostgreSQL's settings that matter."""
     for name, good, result, why in SETTINGS:
@@ -212,6 +230,7 @@ OF_THIS_MACHINE: dict[str, Callable[[Settings], Finding]] = {
 # What one of these can't be asked, the next can't either.
 OF_THE_DATABASE: dict[str, Callable[[Engine, Settings, bool], Finding]] = {
     "database": database,
+    "connection": connection,
     "server": server,
     "schema": revision,
     "counters": counted,
