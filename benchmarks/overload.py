@@ -25,7 +25,7 @@ from benchmarks.layout import SCALE_MIN, Layout
 from benchmarks.load import LoadError, find_wrk
 from benchmarks.measure import WARM_UP, WORKERS
 from benchmarks.report import shown_ratio, spread
-from pamps.connections import open_all_files
+from pamps.connections.files import open_all_files
 
 SMOKE_RATE = 25.0
 # What clients may ask for: what is read, and each answer is read anew (nothing is answered together, nothing kept).

@@ -8,7 +8,7 @@ from threading import Thread
 import uvicorn
 from fastapi import FastAPI
 
-from pamps.connections import Connections
+from pamps.connections.connection import Connections
 from tests.watched import PATIENCE, until
 
 HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from pamps.connections import PIPELINED
+from pamps.connections.connection import PIPELINED
 from tests.live import Connection
 from tests.processes import DEADLINE, Server, environment, serving, until
 from tests.test_metrics import SHOWN, TOKEN, figures, labelled, requests

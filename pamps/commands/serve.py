@@ -27,7 +27,8 @@ from pamps import logs, startup
 from pamps.app import create_app
 from pamps.commands.measuring import measured
 from pamps.config import Settings
-from pamps.connections import Connections, open_all_files
+from pamps.connections.connection import Connections
+from pamps.connections.files import open_all_files
 from pamps.errors import ConfigurationError, PampsError
 from pamps.loading import current_settings
 

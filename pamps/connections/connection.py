@@ -1,21 +1,22 @@
-"""Connections as they are served: uvicorn's own, with bounds to what a client may send and how long it may take.
+"""uvicorn's connections, with bounds to what a client may send and how long it may take.
 
 uvicorn's protocol has neither: a client could send headers for ever, or a byte of them a minute.
 """
 
 import asyncio
 import math
-import resource
-from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from pamps import config, errors
+from pamps.connections.files import most_connections
+from pamps.connections.framing import Framing, Refused
+from pamps.connections.together import Together
 from pamps.errors import PampsError
 from pamps.logs import CODE
 from pamps.middleware.admission import ADMISSION, Admission
@@ -24,16 +25,8 @@ from pamps.middleware.problems import problem
 from pamps.middleware.watching import HEADER, REFUSED, WATCHING, Watching, identified
 
 BETWEEN_LOOKS = 1.0  # seconds
-FILES_BESIDE = 256  # open files of a server process that are no connections of clients, and then some
 LINGER = 2.0  # seconds
 PIPELINED = 32  # requests that may wait on one connection while one is answered
-
-
-class Refused(Exception):
-    """What a client sent is not read on."""
-
-    def __init__(self, error: PampsError):
-        self.error = error
 
 
 class Connections:
@@ -62,7 +55,7 @@ class Connections:
             loop.call_later(BETWEEN_LOOKS, self.look, server_state, loop)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Framing):
     """A connection of a client.
 
     `deadline` is when what has begun to come has to be there: the head of a request, or its body. A single one for all
@@ -82,8 +75,6 @@ class Connection(HttpToolsProtocol):
         self.watching: Watching = app_state[WATCHING]
         self.admission: Admission = app_state[ADMISSION]
         self.deadline = math.inf
-        self.in_head = True
-        self.upgrading = False  # what is being parsed asks for another protocol
         self.head_size = 0
         self.unused = 0  # bytes that have come of a head, or since the last of a body
         self.unread_since: float | None = None  # an answer, by the client
@@ -143,32 +134,10 @@ class Connection(HttpToolsProtocol):
             cause = error.__context__
             self.refuse(cause.error if isinstance(cause, Refused) else errors.MalformedRequest())
 
-    def parse(self, data: bytes) -> None:
-        """Have what has come parsed.
-
-        A client may ask for another protocol, and goes on in this one where the answer does not switch (RFC 9110, 7.8).
-        The parser then takes what follows for the other protocol's, the body too: it is told of the request again, as
-        of one that did not ask.
-        """
-        while True:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
-                first = b"%b %b HTTP/%b\r\n" % (
-                    self.parser.get_method(),
-                    self.url,
-                    self.parser.get_http_version().encode(),
-                )
-                data = b"".join([first, *lines, b"\r\n", data[upgrade.args[0] :]])
-
     # What the parser tells of.
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.in_head = True
-        self.upgrading = False
         self.head_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -179,8 +148,7 @@ class Connection(HttpToolsProtocol):
         self.seen(len(name) + len(value))
         if len(self.headers) >= self.settings.max_headers:
             raise Refused(errors.HeadersTooLarge(f"a request may have {self.settings.max_headers} headers"))
-        if self.in_head:  # what may follow a body in chunks is no header of the request (RFC 9110, 6.5.1)
-            super().on_header(name, value)
+        super().on_header(name, value)
 
     def seen(self, size: int) -> None:
         """Something of a head, or of what may follow a body in chunks, has come."""
@@ -191,40 +159,20 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
             raise Refused(errors.Overloaded())
-        self.check_head()
-        self.upgrading = self.parser.should_upgrade()
-        if self.upgrading:
-            return
-        self.in_head = False
-        self.unused = 0
-        self.deadline = self.loop.time() + self.settings.body_timeout
         super().on_headers_complete()
-
-    def check_head(self) -> None:
-        """Refuse what another server on the way may have understood in another way."""
-        version = self.parser.get_http_version()
-        names = [name for name, _ in self.headers]
-        hosts = names.count(b"host")
-        if version not in ("1.0", "1.1") or self.parser.get_method() == b"CONNECT":
-            raise Refused(errors.MalformedRequest())
-        if hosts > 1 or (not hosts and version == "1.1"):  # RFC 9112, section 3.2
-            raise Refused(errors.MalformedRequest("a request names its host once"))
-        if b"transfer-encoding" in names:  # RFC 9112, section 6.1
-            encodings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
-            if version == "1.0" or encodings != [b"chunked"]:
-                raise Refused(errors.MalformedRequest("a body comes as it is or in chunks, and in no other encoding"))
+        if not self.upgrading:
+            self.unused = 0
+            self.deadline = self.loop.time() + self.settings.body_timeout
 
     def on_body(self, body: bytes) -> None:
         self.unused = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.upgrading:  # only its head has been, and comes again
-            return
-        self.in_head = True
-        self.deadline = math.inf
-        self.unused = 0
         super().on_message_complete()
+        if not self.upgrading:
+            self.deadline = math.inf
+            self.unused = 0
 
     # What becomes of it.
 
@@ -284,41 +232,3 @@ class Connection(HttpToolsProtocol):
         request_id = identified(scope)
         self.watching.leave(scope, status, size, self.loop.time() - began)
         return request_id
-
-
-class Together:
-    """Where an answer with a body is written: its head goes out with the beginning of the body, not before it.
-
-    uvicorn writes them one after the other, each by a call of the system, which wakes who reads. ASGI has it this way,
-    too: a server must not begin to send before there is something of the body.
-    """
-
-    __slots__ = ("head", "is_closing", "transport", "write")
-
-    def __init__(self, transport: asyncio.Transport):
-        self.transport = transport
-        self.is_closing = transport.is_closing
-        self.write: Callable[[bytes], None] = self.hold
-
-    def hold(self, head: bytes) -> None:
-        self.head = head
-        self.write = self.begin
-
-    def begin(self, body: bytes) -> None:
-        self.transport.writelines((self.head, body))
-        self.write = self.transport.write
-
-    def close(self) -> None:
-        self.transport.close()
-
-
-def most_connections(settings: config.Server) -> int:
-    """How many connections a server process holds: no more than the system lets it, beside what else it has open."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(settings.max_connections, max(files - FILES_BESIDE, 1)) if files > 0 else settings.max_connections
-
-
-def open_all_files() -> None:
-    """Let this process and those that it starts open as many files as the system allows it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
