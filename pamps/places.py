@@ -69,7 +69,8 @@ def lazy_in_files(values: Any, path: Setting = ()) -> list[str]:
     """The same of the settings in files: server.port."""
     if isinstance(values, dict):
         return [name for key, value in values.items() for name in lazy_in_files(value, (*path, key))]
-    return [".".join(path)] if isinstance(values, str) and values.startswith("@") else []
+    texts = values if isinstance(values, list) else [values]
+    return [".".join(path)] if any(isinstance(text, str) and text.startswith("@") for text in texts) else []
 
 
 def lower(value: Any) -> Any:

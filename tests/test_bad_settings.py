@@ -150,12 +150,13 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     ("file", "said"),
     [
         (f'[server]\nport = "@int {NOT_SHOWN}"', "server.port can't be converted"),
+        (f'[server]\ncors_origins = ["@int {NOT_SHOWN}"]', "server.cors_origins can't be converted"),
         (
             '[security]\nsecret_key = "@read_file /nowhere/key"',
             "security.secret_key can't be found out: File /nowhere/key does not exist and no default value provided.",
         ),
     ],
-    ids=["int", "read_file"],
+    ids=["int", "in a list", "read_file"],
 )
 def test_what_a_file_has_found_out_is_named(tmp_path: Path, file: str, said: str) -> None:
     (tmp_path / ".secrets.toml").write_text(file)

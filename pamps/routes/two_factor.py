@@ -40,7 +40,7 @@ async def begin(body: PasswordAgain, viewer: Owner, db: Database, passwords: Pas
     secret = codes.new_secret()
     try:
         await db.one(two_factors.begin, viewer, seen=me["password_hash"], secret=secret)
-    except TwoFactorOn:  # what a statement does that is refused, is undone where there is a key; the password was right
+    except TwoFactorOn:  # the password was right; what the refused statement did would be undone where there is a key
         await db.row(two_factors.take_back, session=viewer.session_id)
         raise
     found = TwoFactorSecret(secret=secret, uri=codes.uri(secret, me["username"], settings.security.issuer))
