@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from pamps import embedded, schema, startup
+from pamps.commands.archive import CHECKSUM
 from tests.commands import Commands
 from tests.contents import contents, fill
 from tests.processes import STRONG_SECRET, pamps, serving, short_folder
@@ -91,22 +92,42 @@ def test_production_wants_to_be_told_the_name(original: Commands, used: Commands
 def test_a_file_that_was_cut_off_changes_nothing(used: Commands, part: float) -> None:
     file = used.folder / "a.dump"
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * part)])
-    before = contents(used.uri)
-    # In the middle of a table's rows it is PostgreSQL that finds it out.
-    refusals = ("a.dump can't be read as a backup: ", "nothing was restored and nothing was changed: ")
-    assert used.refused("restore", "a.dump", "--force").startswith(refusals)
-    assert contents(used.uri) == before
+    assert_nothing_is_restored(used)
 
 
-def test_a_file_with_garbage_in_it_changes_nothing(used: Commands) -> None:
+@pytest.mark.parametrize("part", [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1])
+def test_a_file_in_which_a_bit_has_turned_changes_nothing(used: Commands, part: float) -> None:
     file = used.folder / "a.dump"
-    whole = file.read_bytes()
-    at = len(whole) * 2 // 3
+    content = bytearray(file.read_bytes())
+    content[int((len(content) - 2) * part)] ^= 1
+    file.write_bytes(content)
+    said = assert_nothing_is_restored(used)
+    assert said == "a.dump has changed since it was written: its checksum is of something else"
+
+
+@pytest.mark.parametrize("place", [b"CREATE TABLE", b"CREATE FUNCTION", b"rows"])
+def test_a_file_without_a_checksum_and_with_garbage_in_it_changes_nothing(used: Commands, place: bytes) -> None:
+    file = used.folder / "a.dump"
+    whole = file.read_bytes().rpartition(CHECKSUM)[0]
+    at = len(whole) - 200 if place == b"rows" else whole.index(place)
     file.write_bytes(whole[:at] + b"\xff" * 64 + whole[at + 64 :])  # never UTF-8, and no compressed data
+    assert_nothing_is_restored(used)
+
+
+def test_what_pg_dump_itself_made_is_restored(anew: Commands, original: Commands) -> None:
+    dump(original.uri, anew.folder / "a.dump", "-Fc")
+    anew("restore", "a.dump")
+    assert contents(anew.uri) == contents(original.uri)
+
+
+def assert_nothing_is_restored(used: Commands) -> str:
+    """What `pamps restore` says to a.dump. In the middle of a table's rows it is PostgreSQL that finds it out."""
     before = contents(used.uri)
     said = used.refused("restore", "a.dump", "--force")
-    assert said.startswith(("a.dump can't be read as a backup: ", "nothing was restored and nothing was changed: "))
+    unread = ("a.dump has changed since it was written: ", "a.dump can't be read as a backup: ")
+    assert said.startswith((*unread, "nothing was restored and nothing was changed: "))
     assert contents(used.uri) == before
+    return said
 
 
 def dump(uri: str, file: Path, *options: str) -> None:

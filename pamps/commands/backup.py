@@ -1,7 +1,6 @@
 """Writing a backup: the database as it is at one moment, whole and checked, or no file at all."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from pamps import schema, startup
-from pamps.commands.archive import Archive
+from pamps.commands import archive
 from pamps.commands.programs import connection_string, programs_for
 from pamps.commands.ready import engine_of, in_one_line
 from pamps.config import Settings
@@ -38,9 +37,9 @@ def back_up(settings: Settings, path: Path, force: bool) -> str:
         with written(path, force) as (file, new):
             # Through a pipe: pg_dump appends its table of contents to a file of somebody else's a second time.
             with programs.running("pg_dump", *options) as printed:
-                shutil.copyfileobj(printed, file)
+                archive.write(printed, file)
             file.flush()
-            Archive(new, programs, name=path).check(revision)
+            archive.Archive(new, programs, name=path).check(revision)
     return revision
 
 

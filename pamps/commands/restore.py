@@ -21,7 +21,7 @@ OPTIONS = (
     *("--no-publications", "--no-subscriptions", "-f-"),
 )
 # Lines for psql alone, and a setting that PostgreSQL 16 and older don't have.
-LEFT_OUT = ("\\restrict ", "\\unrestrict ", "SET transaction_timeout")
+LEFT_OUT = (b"\\restrict ", b"\\unrestrict ", b"SET transaction_timeout")
 
 
 class Restored(NamedTuple):
@@ -42,6 +42,7 @@ def restore(settings: Settings, path: Path, force: bool, database: str | None) -
         if database not in (None, name):
             raise InvalidRequest(f"the database is named {name}, not {database}; nothing was changed")
         archive = Archive(path, programs_for("pg_restore", uri, settings))
+        archive.verify()
         if (revision := archive.revision()) not in schema.revisions():
             raise BackupError(
                 f"{path} is of the schema {revision}, which this version doesn't know: install the Pamps that wrote it"
@@ -87,13 +88,13 @@ def load(connection: Connection, archive: Archive) -> None:
     cursor = connection.connection.cursor()
     for section in ("pre-data", "data", "post-data"):
         with archive.script(f"--section={section}", *OPTIONS) as script:
-            statements: list[str] = []
-            for line in map(bytes.decode, script):
-                if section == "data" and line.startswith("COPY ") and line.endswith(" FROM stdin;\n"):
+            statements: list[bytes] = []
+            for line in script:
+                if section == "data" and line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
                     cursor.copy_expert(line, Rows(script))
                 elif not line.startswith(LEFT_OUT):
                     statements.append(line)
-            cursor.execute("".join(statements))
+            cursor.execute(b"".join(statements))
     # The script looks nothing up by its bare name, as the migrations do; and behind PgBouncer the connection is kept.
     cursor.execute("RESET ALL")
     cursor.execute("SET LOCAL statement_timeout = 0")
