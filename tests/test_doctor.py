@@ -65,7 +65,7 @@ def test_a_healthy_pamps_is_a_line_for_each_check(pamps: Commands) -> None:
     settings = {**PRODUCTION, "server__trusted_proxies": '["10.0.0.1"]'}
     assert pamps("doctor", **settings).splitlines() == [
         "ok    configuration  production; pamps config shows all of it",
-        "ok    secret         32 characters, and 0 old ones",
+        "ok    secret         32 characters; old keys: 0",
         "ok    disk           the data lies with the database that db.uri names",
         "ok    proxies        10.0.0.1: whom these name is the client",
         "ok    watching       the log is JSON; nobody sees metrics",
@@ -232,7 +232,7 @@ def test_an_example_or_a_key_that_others_can_read_is_found(pamps: Commands) -> N
     assert found["secret"] == ("warn", f"others on this machine can read {file}", f"chmod 600 {file}")
     file.chmod(0o600)
     _, found = examined(pamps)
-    assert found["secret"] == ("ok", "32 characters, and 0 old ones", "")
+    assert found["secret"] == ("ok", "32 characters; old keys: 0", "")
 
 
 def test_a_service_that_only_a_proxy_can_reach_should_know_the_proxy(pamps: Commands) -> None:

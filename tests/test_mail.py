@@ -122,6 +122,23 @@ def test_a_password_is_reset_by_the_link_that_is_mailed(api: Api, mailbox: Mailb
     assert problem(api.post("/password_reset/confirm", json=reset)) == (403, "link-invalid")
 
 
+def test_a_reset_takes_an_account_from_whoever_registered_with_the_email_of_another(
+    api: Api, mailbox: Mailbox, world: World
+) -> None:
+    """All but the second factor, which a stolen mailbox shall not take away; an operator can."""
+    eve = world.user("eve", email="ada@example.com")
+    world.second_factor(eve)
+    kept = [api.as_(token) for token in (world.sign_in(eve)[0], world.personal_token(eve))]
+    assert api.post("/password_reset", json={"email": "ada@example.com"}).status_code == 202
+    reset = {"token": token_in(mailbox.wait()[0]), "new_password": NEW}
+    assert api.post("/password_reset/confirm", json=reset).status_code == 204
+    assert [problem(signed_in.get("/user/me/")) for signed_in in kept] == [(401, "session-ended")] * 2
+    assert problem(api.post("/token", data={"username": "eve", "password": PASSWORD})) == WRONG
+    ada = {"username": "ada@example.com", "password": NEW}
+    assert problem(api.post("/token", data=ada)) == (401, "code-needed")
+    assert api.post("/token", data={**ada, "code": recovery_code(0)}).status_code == 200
+
+
 def test_a_reset_lets_in_whom_wrong_guesses_hold_up(api: Api, mailbox: Mailbox, world: World) -> None:
     world.user("ada")
     for login in ("ada", "ada@example.com"):

@@ -64,7 +64,7 @@ def secret(settings: Settings) -> Finding:
     kept = Path(source(("security", "secret_key"), Path.cwd()))
     if kept.is_file() and stat.S_IMODE(kept.stat().st_mode) & 0o077:
         return Finding("secret", WARN, f"others on this machine can read {kept}", f"chmod 600 {kept}")
-    return Finding("secret", OK, f"{len(key)} characters, and {old} old ones")
+    return Finding("secret", OK, f"{len(key)} characters; old keys: {old}")
 
 
 def disk(settings: Settings) -> Finding:
