@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from pamps import logs, openapi, startup, telemetry, uses
@@ -19,6 +18,7 @@ from pamps.loading import current_settings
 from pamps.middleware import limits, problems
 from pamps.middleware.admission import ADMISSION, Admission
 from pamps.middleware.coalescing import Coalescing
+from pamps.middleware.cors import Cors
 from pamps.middleware.counts import keep_together
 from pamps.middleware.headers import Headers
 from pamps.middleware.limits import Limits
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from pamps.mail.delivery import Delivery
 
 BETWEEN_REVIVALS = 1.0  # seconds
-# What pages from elsewhere may ask with, send and read, if server.cors_origins lets them in.
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-TAKEN = ("Authorization", "Content-Type", "If-None-Match", "Idempotency-Key", "X-Request-ID")
-GIVEN = ("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -90,7 +86,7 @@ class Application(FastAPI):
             app = Limits(app, self.state.limits)
         app = self.state.admission = Admission(app, server.max_in_flight, lambda: self.state.database.room)
         if server.cors_origins:
-            app = CORSMiddleware(app, server.cors_origins, METHODS, TAKEN, expose_headers=GIVEN)
+            app = Cors(app, server.cors_origins)
         app = Headers(app, server.hsts_max_age)
         watching = self.state.watching = Watching(app, logs.of_requests(settings), self.state.metrics)
         return watching

@@ -9,6 +9,7 @@ import pytest
 from pamps.config import SECRETS, Settings, every_setting
 from pamps.db.database import sent
 from pamps.loading import load_settings
+from pamps.middleware.cors import GIVEN, TAKEN
 from pamps.places import DEFAULTS, variable
 from tests.checkout import ROOT
 
@@ -18,11 +19,18 @@ NAMES = [".".join(path) for path in every_setting()]
 
 def test_the_settings_that_a_connection_sends_are_those_that_pgbouncer_is_told_to_ignore() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
-    ((ignored,),) = [re.findall(r"^ignore_startup_parameters = (\S+)$", operations, re.MULTILINE)]
+    (ignored,) = re.findall(r"^ignore_startup_parameters = (\S+)$", operations, re.MULTILINE)
     set_for_the_role = dict(re.findall(r"^ALTER ROLE pamps SET (\w+) = '?(\w+)'?;$", operations, re.MULTILINE))
     wanted = sent(load_settings().db)
     assert set(ignored.split(",")) == wanted.keys()
     assert set_for_the_role == {name: value.replace("000ms", "s") for name, value in wanted.items()}
+
+
+def test_what_pages_from_elsewhere_may_send_and_read_is_documented() -> None:
+    section = (ROOT / "docs" / "api.md").read_text().split("## From a browser")[1].split("##")[0]
+    sent, read = section.split("and read")
+    assert set(re.findall(r"`([A-Z][\w-]+)`", sent)) == set(TAKEN)
+    assert set(re.findall(r"`([A-Z][\w-]+)`", read.split(". They")[0])) == set(GIVEN)
 
 
 def rows() -> dict[str, list[str]]:

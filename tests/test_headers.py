@@ -1,13 +1,15 @@
 """What browsers may do with our answers. That all of them carry what tests/owasp.py lists, the tests' client checks."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from pamps.app import GIVEN, create_app
+from pamps.app import create_app
 from pamps.config import Settings
+from pamps.middleware.cors import GIVEN
 from tests.api import Api, problem
 from tests.live import Connection, served
 
@@ -114,11 +116,49 @@ def test_a_page_reads_our_mistakes_too(settings: Settings, empty: None) -> None:
     assert answer.headers["access-control-allow-origin"] == APP
 
 
+OTHER = "http://localhost:3000"
+MINE = f"Origin: {APP}"
+LONG = "x" * 20_000
+FORM = "Content-Type: application/x-www-form-urlencoded"
+REFUSED = {
+    "an address": (431, ["GET /" + LONG + " HTTP/1.1", "Host: pamps", MINE, ""]),
+    "a header before it": (431, ["GET / HTTP/1.1", "X: " + LONG, MINE, ""]),
+    "a header after it": (431, ["GET / HTTP/1.1", MINE, "X: " + LONG, ""]),
+    "no request": (400, ["GET / HTTP/1.1", MINE, "Host: pamps", "Host: pamps", ""]),
+    "a body that never comes": (408, ["POST /token HTTP/1.1", "Host: pamps", MINE, FORM, "Content-Length: 9", ""]),
+}
+
+
+@pytest.mark.parametrize(("status", "lines"), REFUSED.values(), ids=REFUSED)
+def test_a_page_reads_what_a_connection_refuses(settings: Settings, empty: None, status: int, lines: list[str]) -> None:
+    origins = (APP, OTHER, "https://evil.example")
+    with served(app(settings, cors_origins=(APP, OTHER), body_timeout=0.1)) as port, ExitStack() as stack:
+        clients = [stack.enter_context(Connection(port)) for _ in origins]
+        for client, origin in zip(clients, origins, strict=True):
+            client.socket.sendall("\r\n".join([*lines, ""]).replace(APP, origin).encode())
+        answers = [client.head() for client in clients]
+    found = [(answered, headers.get("access-control-allow-origin")) for answered, headers, _ in answers]
+    assert found == [(status, APP), (status, OTHER), (status, None)]
+
+
+@pytest.mark.parametrize(("origins", "told"), [((APP,), APP), (("*",), "*"), ((APP, OTHER), None), ((), None)], ids=str)
+def test_a_page_is_told_of_a_connection_too_many_where_there_is_one_origin(
+    settings: Settings, empty: None, origins: tuple[str, ...], told: str | None
+) -> None:
+    with served(app(settings, cors_origins=origins, max_connections=1)) as port, Connection(port) as first:
+        first.send("GET /livez HTTP/1.1", "Host: pamps", "")
+        assert first.head()[0] == 200
+        with Connection(port) as second:
+            status, headers, _ = second.head()
+        assert (status, headers.get("access-control-allow-origin")) == (503, told)
+        assert headers["retry-after"] == "1"
+        assert ("Retry-After" in headers.get("access-control-expose-headers", "")) is (told is not None)
+
+
 def test_requests_answered_together_are_each_told_what_their_origin_may(settings: Settings, empty: None) -> None:
-    other = "http://localhost:3000"
-    with served(app(settings, cors_origins=(APP, other))) as port:
+    with served(app(settings, cors_origins=(APP, OTHER))) as port:
         clients = [Connection(port) for _ in range(24)]
-        origins = [(APP, other, None)[number % 3] for number in range(len(clients))]
+        origins = [(APP, OTHER, None)[number % 3] for number in range(len(clients))]
         for _ in range(5):
             for client, origin in zip(clients, origins, strict=True):
                 client.send("GET /user/ HTTP/1.1", "Host: pamps", *([f"Origin: {origin}"] if origin else []), "")

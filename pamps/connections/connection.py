@@ -20,6 +20,7 @@ from pamps.connections.together import Together
 from pamps.errors import PampsError
 from pamps.logs import CODE
 from pamps.middleware.admission import ADMISSION, Admission
+from pamps.middleware.cors import readable
 from pamps.middleware.headers import DATA
 from pamps.middleware.problems import problem
 from pamps.middleware.watching import HEADER, REFUSED, WATCHING, Watching, identified
@@ -129,10 +130,10 @@ class Connection(Framing):
             if self.unused > self.settings.max_header_size:
                 raise Refused(errors.HeadersTooLarge())
         except Refused as refused:
-            self.refuse(refused.error)
+            self.refuse(refused.error, data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause.error if isinstance(cause, Refused) else errors.MalformedRequest())
+            self.refuse(cause.error if isinstance(cause, Refused) else errors.MalformedRequest(), data)
 
     # What the parser tells of.
 
@@ -190,8 +191,10 @@ class Connection(Framing):
         elif now > self.deadline and not self.flow.read_paused and not self.transport.is_closing():
             self.refuse(errors.RequestTimeout())
 
-    def refuse(self, error: PampsError) -> None:
+    def refuse(self, error: PampsError, data: bytes = b"") -> None:
         """Answer with an error, if it is this request's turn and nothing of an answer has been sent; and close.
+
+        `data` is what came last, of which the parser may not have told all.
 
         What still comes for a moment is thrown away: closed at once, the connection might be reset before the client
         has read why (RFC 9112, section 9.6).
@@ -212,7 +215,9 @@ class Connection(Framing):
         self.refused = True
         self.deadline = self.loop.time() + LINGER
         ours = [*DATA, (HEADER, request_id.encode()), (b"connection", b"close")]
-        headers = [*self.server_state.default_headers, *response.raw_headers, *ours]
+        told = b"".join(b"%b: %b\r\n" % header for header in self.headers or ())
+        cors = readable(self.settings.cors_origins, told + data)
+        headers = [*self.server_state.default_headers, *response.raw_headers, *ours, *cors]
         lines = [b"%b: %b\r\n" % header for header in headers]
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)]))
         self.transport.write_eof()
