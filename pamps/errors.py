@@ -342,10 +342,15 @@ class TooManyRequests(PampsError):
 
 
 class MailedAlready(PampsError):
+    """As often as mail of a kind is sent; `wait` is seconds until it would be again."""
+
     status = 429
     code = "mailed-already"
     title = "That was mailed to you just now, more than once; look for it, or ask again later"
-    headers: ClassVar = {"Retry-After": "600"}
+    headers: ClassVar = {"Retry-After": ""}
+
+    def __init__(self, wait: float):
+        super().__init__(None, {"Retry-After": str(max(math.ceil(wait), 1))})
 
 
 class HeadersTooLarge(PampsError):

@@ -71,6 +71,17 @@ def test_a_page_that_is_not_sent_again_still_leads_to_the_next(as_ada: Signed) -
     assert (again.status_code, again.links["next"]) == (304, first.links["next"])
 
 
+def test_a_page_that_has_become_the_last_is_sent_again(as_ada: Signed) -> None:
+    """A 304 would leave a cache with the Link that it has."""
+    for _ in range(3):
+        last = as_ada.post("/post/", json={"text": "x", "parent_id": 1}).json()
+    before = as_ada.get("/post/1/replies/?limit=2")
+    assert last not in before.json()
+    assert as_ada.delete(f"/post/{last['id']}/").status_code == 204
+    after = as_ada.get("/post/1/replies/?limit=2", headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status_code, after.content, after.links) == (200, before.content, {})
+
+
 def test_what_changed_has_another_etag(as_ada: Signed, world: World) -> None:
     before = as_ada.get("/post/1/").headers["etag"]
     as_ada.delete("/post/1/like/")

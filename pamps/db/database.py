@@ -51,7 +51,8 @@ class Runner(ABC):
     async def one(self, statement: Statement, viewer: Claimed | None = None, **params: Any) -> asyncpg.Record:
         """The row of a statement that verifies the viewer's session.
 
-        Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`.
+        Raises SessionEnded where there is no row, what `refused` names, the statement's `missing` for a null `body`. A
+        refusal that does not stand for ever may come with `wait`, in seconds.
         """
         asker = viewer[:3] if viewer else NOBODY
         params["viewer"], params["session"], params["proof"] = asker
@@ -63,7 +64,8 @@ class Runner(ABC):
             self.vouched[asker] = True
             self.used[viewer[1]] = time.time()
         if refused := row.get("refused"):
-            raise BY_CODE[refused]()
+            wait = row.get("wait")
+            raise BY_CODE[refused]() if wait is None else BY_CODE[refused](wait)
         if row.get("body", "") is None:
             raise statement.missing()
         return row

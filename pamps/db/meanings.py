@@ -1,6 +1,7 @@
 """What the database's errors mean: constraints by their names, and how a database is out of reach."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 
@@ -29,7 +30,7 @@ CONSTRAINTS: dict[str, type[PampsError]] = {
     "idempotency_key_pkey": errors.IdempotencyKeyInUse,
 }
 
-BY_CODE = {
+BY_CODE: dict[str, Callable[..., PampsError]] = {
     error.code: error
     for error in (
         *(errors.PostNotFound, errors.UserNotFound, errors.NotTheAuthor, errors.NotAllowed),

@@ -72,6 +72,11 @@ def noticed(template: str, user: FromClause, address: Column | None = None, **fi
     return mailed(template, user, address, at=instant(NOW), **fields)
 
 
+# What another link moves `spaced_until` on to, and how far ahead that may be.
+SPACED: Column = func.greatest(links.c.spaced_until, NOW) + SPACING
+MOST: Column = sum([SPACING] * AT_ONCE, NOW)
+
+
 def link_made(kind: str, whose: Select[Any]) -> CTE:
     """A link of a kind for the user found, in place of an earlier one; none where there have been too many of late.
 
@@ -82,16 +87,21 @@ def link_made(kind: str, whose: Select[Any]) -> CTE:
     made = insert(links).from_select(
         names, select(user.c.id, quoted(kind), user.c.email, TOKEN, NOW + LASTS, NOW + SPACING)
     )
-    later = func.greatest(links.c.spaced_until, NOW) + SPACING
     return (
         made.on_conflict_do_update(
             index_elements=[links.c.user_id, links.c.kind],
-            set_={**{name: made.excluded[name] for name in names[2:5]}, "spaced_until": later},
-            where=later <= sum([SPACING] * AT_ONCE, NOW),
+            set_={**{name: made.excluded[name] for name in names[2:5]}, "spaced_until": SPACED},
+            where=SPACED <= MOST,
         )
         .returning(links.c.user_id, links.c.expires_at)
         .cte("made")
     )
+
+
+def wait_for_link(kind: str, whose: FromClause) -> Column:
+    """Seconds until another link may be made; `spacing` where those before have come in this moment."""
+    made = select(SPACED - MOST).where(links.c.user_id == whose.c.id, links.c.kind == kind).scalar_subquery()
+    return func.extract("epoch", func.coalesce(made, SPACING))
 
 
 def link_mailed(kind: str, made: CTE, whose: FromClause) -> Column:
@@ -141,6 +151,7 @@ ask_verification = Statement(
             (~exists().select_from(verification_made), quoted("mailed-already")),
             else_=null(),
         ).label("refused"),
+        case((asker.c.email_verified_at.is_(None), wait_for_link(VERIFICATION, asker))).label("wait"),
         link_mailed(VERIFICATION, verification_made, asker),
     )
 )

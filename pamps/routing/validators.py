@@ -19,7 +19,9 @@ def cached(answer: Handler, personal: bool) -> Handler:
         response = await answer(request)
         if response.status_code != 200:
             return response
-        etag = f'"{blake2b(response.body, digest_size=12).hexdigest()}"'
+        seen = blake2b(response.body, digest_size=12)
+        seen.update(response.headers.get("link", "").encode())  # whether there is more: a 304 can't take it away
+        etag = f'"{seen.hexdigest()}"'
         response.raw_headers.append((b"etag", etag.encode()))
         if personal:
             response.raw_headers += PERSONAL
