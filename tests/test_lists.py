@@ -112,6 +112,13 @@ def test_a_limit_out_of_bounds_is_refused(as_ada: Signed) -> None:
         assert [one["loc"] for one in response.json()["errors"]] == [["query", "limit"]]
 
 
+def test_a_parameter_that_is_there_twice_is_refused(as_ada: Signed) -> None:
+    for operation in LISTS:
+        response = as_ada.get(f"{operation.url}?limit=1&limit=2")
+        assert problem(response) == (422, "invalid-request"), operation
+        assert [one["loc"] for one in response.json()["errors"]] == [["query", "limit"]]
+
+
 def test_a_garbled_cursor_is_refused(as_ada: Signed) -> None:
     for operation in LISTS:
         for cursor in NO_DATES if operation.path in DATED else NO_IDS:

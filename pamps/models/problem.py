@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """For what is absent where there is none: generated clients take what has a default for always there."""
+    del schema["default"]
 
 
 class Invalid(BaseModel):
@@ -16,7 +21,7 @@ class Invalid(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error. `code` is stable: program against it; `detail` is for people; `errors` is there for a 422."""
+    """An error. `code` is stable: program against it; `detail` is for people; `errors` comes with `invalid-request`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,7 +30,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
-    errors: list[Invalid] = []
+    errors: list[Invalid] = Field([], json_schema_extra=without_default)
 
     def body(self) -> dict[str, Any]:
         """As it is sent: without `errors` where there are none."""

@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Any
 
 from asyncpg import Record
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -20,7 +20,7 @@ from pamps.queries import session as sessions
 from pamps.routes import NO_STORE
 from pamps.routing.bodies import FORM, JSON
 from pamps.routing.documented import raises
-from pamps.routing.injection import bounded_depth
+from pamps.routing.injection import read_json
 from pamps.routing.route import Route
 from pamps.tokens import (
     RefreshToken,
@@ -45,8 +45,16 @@ class PasswordGrant(BaseModel):
     code: str = Field("", max_length=64, description="Of the second factor, or a recovery code; if it is on.")
 
 
+async def once_each(request: Request) -> None:
+    """Refuse a form that names a parameter twice (RFC 6749, section 3.2; RFC 7009 is of the same framework)."""
+    names = [name for name, _ in (await request.form()).multi_items()]
+    if len(set(names)) < len(names):
+        raise errors.MalformedBody("the form names something twice")
+
+
 @router.post(
     "/token",
+    dependencies=[Depends(once_each)],
     response_model=Token,
     responses=raises(
         errors.WrongCredentials,
@@ -222,10 +230,9 @@ async def revocation(request: Request) -> RevokeForm | RevokeRequest:
     media_type = request.headers.get("content-type", "")
     try:
         if JSON.match(media_type):
-            raw = await request.body()
-            bounded_depth(raw, request.app.state.settings.server.max_json_depth)
-            return RevokeRequest.model_validate_json(raw)
+            return RevokeRequest.model_validate(await read_json(request))
         if FORM.match(media_type):
+            await once_each(request)
             async with request.form() as form:
                 return RevokeForm.model_validate({name: form[name] for name in form})
     except ValidationError as error:

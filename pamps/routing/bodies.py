@@ -25,6 +25,8 @@ def with_body(answer: Handler, media_type: re.Pattern[str] | None) -> Handler:
         sent = length not in ("", "0") or "transfer-encoding" in request.headers
         if media_type and sent and not media_type.match(request.headers.get("content-type", "")):
             raise errors.UnsupportedMediaType()
+        if sent and request.headers.get("content-encoding", "").lower() not in ("", "identity"):
+            raise errors.UnsupportedMediaType("the body has to come as it is, without a Content-Encoding")
         bounded = Bounded(request.receive, limit)
         try:
             return await answer(Request(request.scope, bounded))

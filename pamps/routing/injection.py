@@ -65,9 +65,12 @@ class Parameter:
             found = ABSENT
             if self.place == "path":
                 found = request.path_params.get(self.alias, ABSENT)
-            elif request.scope["query_string"]:
-                found = request.query_params.get(self.alias, ABSENT)
             place = (self.place, self.alias)
+            if self.place == "query" and request.scope["query_string"]:
+                values = request.query_params.getlist(self.alias)
+                if len(values) > 1:
+                    return None, [{"type": "repeated", "loc": place, "msg": "Should be there once", "input": values}]
+                found = values[0] if values else ABSENT
         if found is not ABSENT:
             return self.field.validate(found, {}, loc=place)
         if self.required:
@@ -119,6 +122,17 @@ def handler(dependant: Dependant) -> Handler | None:
     return answer
 
 
+def unrepeated(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that names nothing twice: of two values others on the way may have looked at the other one."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise MalformedBody("an object in the body names something twice")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=unrepeated)
+
+
 async def read_json(request: Request) -> Any:
     """A JSON body; ABSENT if there is none. Raises MalformedBody."""
     try:
@@ -127,7 +141,7 @@ async def read_json(request: Request) -> Any:
             return ABSENT
         bounded_depth(raw, request.app.state.settings.server.max_json_depth)
         # Of bytes json would also take UTF-16 and UTF-32, in which not every byte that looks like a quote is one.
-        return json.loads(raw.decode("utf-8-sig"))
+        return DECODER.decode(raw.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error.msg} at {error.pos}") from None
     except (ValueError, RecursionError):  # ValueError: not UTF-8, or a number of thousands of digits
