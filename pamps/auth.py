@@ -14,8 +14,8 @@ from pamps.logs import USER
 from pamps.tokens import Claim, read_token
 
 bearer = OAuth2PasswordBearer(
-    tokenUrl="token",
-    refreshUrl="refresh_token",
+    tokenUrl="/token",  # from the root: the page that it is resolved by may be /docs/
+    refreshUrl="/refresh_token",
     auto_error=False,
     description="The access token that POST /token gives, which is for all scopes; or a personal token.",
     scopes={

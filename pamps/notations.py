@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 # Without it, asyncpg would go to another server than psycopg2.
 UNKNOWN_TO_ASYNCPG = {"hostaddr"}
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?")
+OF_ITSELF = re.compile(r"http://.*:80|https://.*:443")
 MAILBOX = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9.-]+")
 PAGE = re.compile(r"https?://[^\s\x00-\x20<>\"{}]*[^\s\x00-\x20<>\"{}/]")
 TOKEN_PATH = re.compile(r"/([^\s\x00-\x20<>\"{}]|\{token\})*")
@@ -65,9 +66,9 @@ def texts(value: Any) -> Any:
 
 def origin(text: str) -> str:
     """An origin as browsers write it (RFC 6454, section 6.2): they compare it letter by letter."""
-    if text != "*" and not ORIGIN.fullmatch(text):
+    if text != "*" and (not ORIGIN.fullmatch(text) or OF_ITSELF.fullmatch(text)):
         raise PydanticCustomError(
-            "origin", "should be as https://example.com, in lower case and without a / at the end"
+            "origin", "should be as https://example.com, in lower case, without a / or a default port at the end"
         )
     return text
 

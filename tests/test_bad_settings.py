@@ -90,8 +90,11 @@ BAD = {
     "has something after the ? that is not name=value&...; "
     "found (55 characters, not shown) in PAMPS_DB__uri; set it in .secrets.toml or as PAMPS_DB__uri",
     "SERVER__cors_origins=['https://app.example.com/']": "server.cors_origins: should be as https://example.com, "
-    "in lower case and without a / at the end; found 'https://app.example.com/' in PAMPS_SERVER__cors_origins; "
-    "set it in settings.toml or as PAMPS_SERVER__cors_origins",
+    "in lower case, without a / or a default port at the end; found 'https://app.example.com/' in "
+    "PAMPS_SERVER__cors_origins; set it in settings.toml or as PAMPS_SERVER__cors_origins",
+    "SERVER__cors_origins=['https://app.example.com:443']": "server.cors_origins: should be as https://example.com, "
+    "in lower case, without a / or a default port at the end; found 'https://app.example.com:443' in "
+    "PAMPS_SERVER__cors_origins; set it in settings.toml or as PAMPS_SERVER__cors_origins",
     "SERVER__trusted_proxies=['10.0.0.1/8']": "server.trusted_proxies: should be an address, 10.0.0.1, or a network, "
     "10.0.0.0/8; found '10.0.0.1/8' in PAMPS_SERVER__trusted_proxies; "
     "set it in settings.toml or as PAMPS_SERVER__trusted_proxies",

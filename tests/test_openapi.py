@@ -141,7 +141,7 @@ def test_the_document_says_who_has_to_sign_in_and_for_what(document: Document, o
     assert others == []
     assert scheme["type"] == "oauth2"
     flow = scheme["flows"]["password"]
-    assert (flow["tokenUrl"], flow["refreshUrl"]) == ("token", "refresh_token")
+    assert (flow["tokenUrl"], flow["refreshUrl"]) == ("/token", "/refresh_token")
     assert (tuple(flow["scopes"]), all(flow["scopes"].values())) == (SCOPES, True)
     for operation, described in operations.items():
         free = operation in WITHOUT_TOKEN
