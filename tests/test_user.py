@@ -157,6 +157,8 @@ UNFIT: list[tuple[str, Any]] = [
     ("avatar", "ftp://example.com/ada.png"),
     ("avatar", "javascript:alert(1)"),
     ("avatar", "https://example.com/a b"),
+    ("avatar", 'https://example.com/"><script>alert(1)</script>'),
+    ("avatar", "https://example.com/'onerror='alert(1)"),
     ("avatar", "https://" + "a" * 493),
     ("bio", "b" * 501),
     ("bio", {}),

@@ -26,7 +26,8 @@ NO_NUL = r"^[^\x00]*$"
 # Two to thirty characters that begin with a letter or a digit and are not all digits: those are ids.
 USERNAME = r"^([A-Za-z][A-Za-z0-9_.-]{1,29}|[0-9][0-9]{0,28}[A-Za-z_.-][A-Za-z0-9_.-]{0,28})$"
 ID_OR_USERNAME = rf"^[1-9][0-9]{{0,15}}$|{USERNAME}"
-WEB_ADDRESS = r"^https?://[^\x00-\x20]+$"
+# Without what no address has (RFC 3986), and what would end an attribute of a page that writes it down carelessly.
+WEB_ADDRESS = r"""^https?://[^\x00-\x20"'<>\\`\x7f]+$"""
 # Every text of these forms is a cursor, so a garbled one is refused like any other bad parameter. Times before the year
 # 2286 have sixteen digits in microseconds.
 ID_CURSOR = r"^[0-9]{1,16}$"
