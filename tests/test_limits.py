@@ -96,6 +96,8 @@ def test_another_email_counts_as_a_sign_up(limited: Limited, world: World, engin
     world.user("bob")
     with limited(sign_up="2/day", write="9/day") as api:
         as_ada = api.as_(world.sign_in(ada)[0])
+        for _ in range(3):  # a form that sends the whole profile tells nothing
+            assert as_ada.patch("/user/me/", json={"name": "Ada", "email": "ada@example.com"}).status_code == 200
         assert as_ada.patch("/user/me/", json={"email": "new@example.com"}).status_code == 200
         assert problem(as_ada.patch("/user/me/", json={"email": "bob@example.com"})) == (409, "email-taken")
         with unchanged(engine):
@@ -106,7 +108,7 @@ def test_another_email_counts_as_a_sign_up(limited: Limited, world: World, engin
                 api.post("/user/", json={"email": "e@example.com", "username": "e", "password": PASSWORD}).status_code
                 == 429
             )
-        assert standing(as_ada.patch("/user/me/", json={"name": "Ada"})) == ("write", 5)
+        assert standing(as_ada.patch("/user/me/", json={"name": "Ada"})) == ("write", 2)
 
 
 def test_what_is_not_limited_says_nothing_and_is_never_refused(limited: Limited) -> None:

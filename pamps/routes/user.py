@@ -1,5 +1,6 @@
 """People: register, find, change, follow, leave; and their timeline."""
 
+from json import loads
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -25,6 +26,7 @@ from pamps.models.shape import NO_NUL
 from pamps.models.user import AccountDeletion, MeResponse, PasswordChange, UserRequest, UserResponse, UserUpdate
 from pamps.pagination import DatedPage, Page, next_link
 from pamps.queries import follow as follows
+from pamps.queries import mail as mails
 from pamps.queries import session as sessions
 from pamps.queries import timeline as timelines
 from pamps.queries import user as users
@@ -102,7 +104,7 @@ async def change(
     """
     if viewer.proof is not None and body.model_fields_set & {"username", "email"}:
         raise SignInNeeded("a personal token can't change what one signs in with; sign in")
-    if "email" in body.model_fields_set:
+    if "email" in body.model_fields_set and loads((await db.one(mails.email, viewer))["body"])["email"] != body.email:
         count_as("sign_up", request.scope)
     changes = body.model_dump_json(exclude_unset=True)
     lately = settings.security.email_change_minutes * 60
