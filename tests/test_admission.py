@@ -33,15 +33,17 @@ GET = ("GET /post/ HTTP/1.1", "Host: x", "")
 def changed(settings: Settings, **changes: dict[str, Any]) -> Settings:
     """With other settings of some sections, each request answered by itself, and however slow the tests are.
 
-    The limits' counts are not exchanged: else that statement may have the place in the line which a test is about.
+    Nothing is done besides, the exchange of the limits' counts or what looks after mail: else the statement of that may
+    have the place in the line which a test is about.
     """
+    assert not settings.mail.host
     changes.setdefault("server", {}).setdefault("coalesce", False)
     changes["limits"] = {"shared": False}
     changes["db"] = {"lock_timeout": PATIENCE, "statement_timeout": PATIENCE, "wait_timeout": PATIENCE} | changes.get(
         "db", {}
     )
     sections = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-    return settings.model_copy(update=sections)
+    return settings.model_copy(update={"env": "production", **sections})
 
 
 @contextmanager

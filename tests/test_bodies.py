@@ -205,7 +205,7 @@ def test_what_is_there_twice_is_refused(as_ada: Signed, engine: Engine) -> None:
                 twice = json.dumps(good(operation))[:-1] + f", {json.dumps(field)}: {json.dumps(value)}}}"
                 assert problem(send(as_ada, operation, twice.encode())) == (400, "malformed-body"), (operation, field)
         for operation in WITH_FORM:
-            for body in (b"username=ada&password=x&token=x&token=y&username=bob", b"token=x&x=1&x=1"):
+            for body in (b"username=ada&password=x&token=x&token=y&username=bob", b"token=&username=&token=&username="):
                 response = send(as_ada, operation, body, "application/x-www-form-urlencoded")
                 assert problem(response) == (400, "malformed-body"), (operation, body)
 

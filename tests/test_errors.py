@@ -148,7 +148,7 @@ def raw(scene: Scene, sent: bytes, **changes: float) -> Response:
 
 
 def overloaded(scene: Scene) -> Response:
-    narrow = scene.elsewhere(wait_timeout=0.1, pool_min_size=1, pool_size=1)
+    narrow = scene.elsewhere(wait_timeout=0.5, pool_min_size=1, pool_size=1)
     with narrow as api, ThreadPoolExecutor(1) as thread, scene.engine.begin() as connection:
         connection.execute(text("LOCK TABLE post IN ACCESS EXCLUSIVE MODE"))
         thread.submit(api.get, "/post/")

@@ -1,6 +1,7 @@
 """Signing in: tokens, given, renewed and revoked."""
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from asyncpg import Record
@@ -45,16 +46,20 @@ class PasswordGrant(BaseModel):
     code: str = Field("", max_length=64, description="Of the second factor, or a recovery code; if it is on.")
 
 
-async def once_each(request: Request) -> None:
-    """Refuse a form that names a parameter twice (RFC 6749, section 3.2; RFC 7009 is of the same framework)."""
-    names = [name for name, _ in (await request.form()).multi_items()]
-    if len(set(names)) < len(names):
-        raise errors.MalformedBody("the form names something twice")
+def once_each(kind: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+    """What refuses a form that has a parameter twice (RFC 6749, section 3.2; RFC 7009 is of the same framework)."""
+
+    async def refuse(request: Request) -> None:
+        form = await request.form()
+        if any(len(form.getlist(name)) > 1 for name in kind.model_fields):
+            raise errors.MalformedBody("the form has a parameter twice")
+
+    return refuse
 
 
 @router.post(
     "/token",
-    dependencies=[Depends(once_each)],
+    dependencies=[Depends(once_each(PasswordGrant))],
     response_model=Token,
     responses=raises(
         errors.WrongCredentials,
@@ -232,7 +237,7 @@ async def revocation(request: Request) -> RevokeForm | RevokeRequest:
         if JSON.match(media_type):
             return RevokeRequest.model_validate(await read_json(request))
         if FORM.match(media_type):
-            await once_each(request)
+            await once_each(RevokeForm)(request)
             async with request.form() as form:
                 return RevokeForm.model_validate({name: form[name] for name in form})
     except ValidationError as error:
