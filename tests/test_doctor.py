@@ -12,6 +12,8 @@ import pytest
 
 from pamps import embedded as embedded_postgresql
 from pamps import schema, startup
+from pamps.commands import checks
+from pamps.config import Settings
 from tests.commands import Commands
 from tests.contents import contents, fill
 from tests.locks import WAITING
@@ -114,6 +116,13 @@ def test_a_schema_that_is_not_this_versions_is_found(anew: Commands) -> None:
     anew.sql("UPDATE alembic_version SET version_num = 'later'")
     code, found = examined(anew)
     assert (code, found["schema"]) == (1, ("FAIL", "later is of a newer version than this one", "install that"))
+    first = schema.revisions()[-1]
+    anew.sql("UPDATE alembic_version SET version_num = %s", first)
+    code, found = examined(anew)
+    advice = "pamps backup FILE, and then pamps migrate"
+    assert (code, found["schema"]) == (1, ("FAIL", f"{first} is older than {schema.head()}", advice))
+    for unseen in ("counters", "mail"):
+        assert found[unseen] == ("warn", "not looked at", "see to the schema first")
 
 
 def test_counters_that_are_wrong_are_found_and_repaired(pamps: Commands) -> None:
@@ -174,6 +183,40 @@ def test_a_setting_of_the_server_that_loses_data_is_found(
     code, found = examined(pamps)
     assert code == (result == "FAIL")
     assert found["server"] == (result, f"{name.removeprefix('default_')} is {value}: {why}", advice)
+
+
+def pretend(commands: Commands, name: str, value: str) -> None:
+    """Have the server say this of a setting that is not one database's, or can't be changed."""
+    commands.sql(
+        "CREATE OR REPLACE FUNCTION public.current_setting(name text) RETURNS text LANGUAGE sql "
+        f"RETURN CASE name WHEN '{name}' THEN '{value}' ELSE pg_catalog.current_setting(name) END"
+    )
+    commands.sql(f"ALTER DATABASE {commands.database} SET search_path = public, pg_catalog")
+
+
+def test_settings_that_are_the_whole_servers_are_found_as_well(pamps: Commands) -> None:
+    everything = "a crash of the machine can destroy everything"
+    for name, value, result, why in (
+        ("fsync", "off", "FAIL", everything),
+        ("full_page_writes", "off", "FAIL", everything),
+        ("autovacuum", "off", "warn", "tables grow and statements slow down"),
+    ):
+        pretend(pamps, name, value)
+        code, found = examined(pamps)
+        assert code == (result == "FAIL")
+        assert found["server"][:2] == (result, f"{name} is {value}: {why}")
+    for value in ("remote_write", "remote_apply"):
+        pretend(pamps, "synchronous_commit", value)
+        assert examined(pamps)[1]["server"][0] == "ok"
+
+
+def test_a_version_of_postgresql_that_pamps_is_not_made_for_is_found(pamps: Commands) -> None:
+    advice = "Pamps is made for 15 to 18"
+    for version, result in (("14.19", "FAIL"), ("19beta1", "warn"), ("15.0", "ok"), ("18.9 (Debian)", "ok")):
+        pretend(pamps, "server_version", version)
+        code, found = examined(pamps)
+        said = (result, f"PostgreSQL {version}, UTF8", "" if result == "ok" else advice)
+        assert (code, found["database"]) == (result == "FAIL", said)
 
 
 def test_more_connections_than_the_server_takes_are_found(pamps: Commands) -> None:
@@ -253,8 +296,19 @@ def test_metrics_for_everybody_and_telemetry_for_nobody_are_found(pamps: Command
         "telemetry is on, and sent nowhere",
         "set OTEL_EXPORTER_OTLP_ENDPOINT",
     )
-    _, found = examined(pamps, metrics__port=9100)
-    assert found["watching"] == ("ok", "the log is text; metrics by 127.0.0.1 port 9100", "")
+    _, found = examined(pamps, metrics__port=9100, metrics__token="x" * 32)
+    assert found["watching"] == ("ok", "the log is text; metrics by 127.0.0.1 port 9100 and the token", "")
+    _, found = examined(pamps, metrics__host="0.0.0.0")
+    assert found["watching"] == ("ok", "the log is text; nobody sees metrics", "")
+
+
+def test_telemetry_that_can_not_be_sent_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = settings.model_copy(update={"telemetry": settings.telemetry.model_copy(update={"logs": True})})
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    assert checks.watching(on).result == "ok"
+    monkeypatch.setattr(checks, "find_spec", {"opentelemetry.sdk": True}.get)
+    said = ("watching", "warn", "telemetry is on, and can't be sent", "pip install pamps[telemetry]")
+    assert checks.watching(on) == said
 
 
 def test_an_embedded_database_is_not_made_to_be_looked_at(embedded: Commands) -> None:
@@ -292,5 +346,9 @@ def test_a_mail_server_and_what_waits_for_it_are_looked_at(pamps: Commands) -> N
     code, found = examined(pamps, **settings)
     assert (code, found["mail server"][0], found["mail"][0]) == (1, "FAIL", "ok")
     assert found["mail"][1].startswith("1 wait, the oldest for ")
+    pamps.sql("UPDATE pgqueuer SET created = created - interval '1 day'")
+    advice = "see to the mail server, and that Pamps serves"
+    result, said, advised = examined(pamps)[1]["mail"]
+    assert (result, advised, said.startswith("1 wait, the oldest for 86")) == ("warn", advice, True)
     pamps.sql("UPDATE pgqueuer SET status = 'failed'")
     assert examined(pamps)[1]["mail"][:2] == ("warn", "none waits; 1 given up")
