@@ -14,6 +14,7 @@ import pytest
 
 from pamps import embedded, schema
 from pamps.commands import programs
+from pamps.commands.backup import back_up
 from pamps.config import Settings
 from pamps.db import drivers
 from pamps.errors import BackupError, EmbeddedError
@@ -99,6 +100,36 @@ def test_on_a_full_disk_nothing_is_left(pamps: Commands) -> None:
             assert said == f"{disk / name} can't be written: no space left on device"
         assert left(disk) == ["a.dump"]
         assert (disk / "a.dump").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        ('"$real" "$@" | head -c 20000', "a.dump can't be read as a backup: "),
+        ('"$real" --exclude-table-data=two_factor "$@"', "a.dump isn't whole: two_factor isn't in it"),
+        ('"$real" --exclude-table-data=post "$@"', "a.dump isn't a backup of Pamps: post isn't in it"),
+    ],
+    ids=["cut off", "without a table", "without an old table"],
+)
+def test_what_can_not_be_restored_is_no_backup(
+    pamps: Commands, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spoilt: str, why: str
+) -> None:
+    """It is read back: pg_dump may say that all is well, and its file be none the less."""
+    fill(pamps)
+    fake, real = tmp_path / "fake", embedded.programs()
+    fake.mkdir()
+    (fake / "pg_restore").symlink_to(real / "pg_restore")
+    (fake / "pg_dump").write_text(
+        f'#!/bin/sh\nreal={real}/pg_dump\n[ "$1" = --version ] && exec "$real" "$1"\n{spoilt}\n'
+    )
+    (fake / "pg_dump").chmod(0o755)
+    monkeypatch.setattr(programs, "folders", lambda program: [fake])
+    here = settings.model_copy(update={"db": settings.db.model_copy(update={"uri": pamps.uri})})
+    monkeypatch.chdir(pamps.folder)
+    with pytest.raises(BackupError) as refused:
+        back_up(here, Path("a.dump"), force=False)
+    assert refused.value.detail.startswith(why)
+    assert left(pamps.folder) in ([], ["fake"])
 
 
 def test_a_database_without_tables_of_ours_is_not_backed_up(anew: Commands) -> None:

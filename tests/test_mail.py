@@ -309,7 +309,7 @@ def test_a_first_sign_in_is_told_where_the_account_is_not_new(
     api: Api, mailbox: Mailbox, world: World, engine: Engine
 ) -> None:
     """Else whoever has not signed in for so long that no network of theirs is known any more would not learn of it."""
-    world.user("ada", created_at=datetime.now(UTC) - timedelta(days=1))
+    world.user("ada", created_at=datetime.now(UTC) - timedelta(minutes=61))
     assert api.post("/token", data={"username": "ada", "password": PASSWORD}).status_code == 200
     assert mailbox.wait()[0]["Subject"] == "A new sign-in to your Pamps account"
 

@@ -103,11 +103,14 @@ def test_what_an_operator_changes_is_told_to_whose_account_it_is(place: Place) -
             assert pamps(*arguments, cwd=place.folder, env=env, stdin="another password").returncode == 0
         told = mailbox.wait(2)
         assert pamps("two-factor-off", "ada", cwd=place.folder, env=env).returncode == 1  # it is off
+        place.sql("INSERT INTO two_factor (user_id, secret) SELECT id, 'x' FROM \"user\"")  # begun, and never on
+        assert pamps("two-factor-off", "ada", cwd=place.folder, env=env).returncode == 1
         until(lambda: place.jobs() == [])
         nowhere = {name: value for name, value in env.items() if "mail" not in name} | {"PAMPS_ENV": "production"}
         again = pamps("passwd", "ada", "--password-stdin", cwd=place.folder, env=nowhere, stdin="one more password")
         assert (again.returncode, again.stderr) == (0, "")
         assert place.jobs() == []
+        assert mailbox.taken == told
     assert {(message["To"], message["Subject"]) for message in told} == {
         ("ada@example.com", "Your Pamps password was changed"),
         ("ada@example.com", "The second factor of your Pamps account was turned off"),

@@ -157,8 +157,8 @@ def test_revoking_takes_a_token(api: Api, signed_in: dict[str, Any], engine: Eng
 
 def test_my_sessions_are_listed_newest_first(api: Api, world: World, ada: User, signed_in: dict[str, Any]) -> None:
     world.sign_in(world.user("bob"))
-    world.sign_in(ada, expires_in=timedelta(seconds=-1))
     second = api.post("/token", data={"username": "ada", "password": PASSWORD}, headers={"User-Agent": "Phone"}).json()
+    world.sign_in(ada, expires_in=timedelta(seconds=-1))  # after that, which would have swept it
     found = api.as_(second["access_token"]).get("/user/me/sessions/").json()
     assert [(one["user_agent"], one["ip"], one["current"]) for one in found] == [
         ("Phone", "testclient", True),

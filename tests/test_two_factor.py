@@ -1,5 +1,6 @@
 """The second factor: turned on and off, asked for at sign-in, and each code good once."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -79,6 +80,8 @@ def test_it_is_on_once_a_first_code_has_come(api: Api, as_ada: Signed) -> None:
     response = as_ada.post(f"{HERE}confirm/", json={"code": code(secret)})
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
     assert len(set(response.json()["recovery_codes"])) == 10
+    for recovery in response.json()["recovery_codes"]:  # 16 of 31 characters: 79 bits
+        assert re.fullmatch("([2-9a-hjkmnp-z]{4}-){3}[2-9a-hjkmnp-z]{4}", recovery)
     status = as_ada.get(HERE).json()
     assert (status["enabled"], status["recovery_codes_left"]) == (True, 10)
     assert problem(sign_in(api)) == NEEDED
