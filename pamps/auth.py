@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from pamps.config import Settings as AllSettings
 from pamps.dependencies import Settings
 from pamps.errors import InsufficientScope, NotSignedIn, SignInNeeded
 from pamps.logs import USER
@@ -38,9 +39,14 @@ async def visitor(request: Request, token: BearerToken, settings: Settings) -> C
     """Whoever asks, or None where no token was sent. A bad token is 401 here too: its client should learn of it."""
     if token is None:
         return None
+    return scoped(claim_of(request, token, settings), scope_of(request.method))
+
+
+def claim_of(request: Request, token: str, settings: AllSettings) -> Claim:
+    """What a token claims; the request's line in the log says who it was."""
     claim = read_token(token, settings.security)
     request.scope[USER] = claim.user_id
-    return scoped(claim, scope_of(request.method))
+    return claim
 
 
 def scoped(claim: Claim, scope: str) -> Claim:
@@ -62,21 +68,21 @@ async def viewer(claim: Visitor) -> Claim:
 Viewer = Annotated[Claim, Depends(viewer)]
 
 
-async def moderator(token: BearerToken, settings: Settings) -> Claim:
+async def moderator(request: Request, token: BearerToken, settings: Settings) -> Claim:
     """Whoever is signed in to moderate; whether their role lets them is the statement's to check."""
     if token is None:
         raise NotSignedIn()
-    return scoped(read_token(token, settings.security), "admin")
+    return scoped(claim_of(request, token, settings), "admin")
 
 
 Moderator = Annotated[Claim, Depends(moderator)]
 
 
-async def owner(token: BearerToken, settings: Settings) -> Claim:
+async def owner(request: Request, token: BearerToken, settings: Settings) -> Claim:
     """Whoever has signed in: a personal token is not let near the account itself, whatever its scopes."""
     if token is None:
         raise NotSignedIn()
-    claim = read_token(token, settings.security)
+    claim = claim_of(request, token, settings)
     if claim.proof is not None:
         raise SignInNeeded()
     return claim

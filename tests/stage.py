@@ -156,8 +156,12 @@ def let_back(by: Player, whom: Player) -> Act:
     return Act(by, moderation.let_back, {"username": whom.user.username})
 
 
+def give_role(by: Player, whom: Player, role: str) -> Act:
+    return Act(by, moderation.give_role, {"username": whom.user.username, "role": role})
+
+
 def demote(by: Player, whom: Player) -> Act:
-    return Act(by, moderation.give_role, {"username": whom.user.username, "role": "user"})
+    return give_role(by, whom, "user")
 
 
 def make_token(by: Player, name: str = "script") -> Act:

@@ -146,3 +146,13 @@ def test_no_sign_in_by_the_old_password_outlives_an_operators_change_of_it(
     assert changed.result() is not None
     assert stranger.result().status_code in (200, 401)
     assert tables(engine)["session"] == []
+
+
+def test_no_sign_in_outlives_a_suspension(api: Api, world: World, engine: Engine) -> None:
+    world.user("ada")
+    root = api.as_(world.sign_in(world.user("root", role="admin"))[0])
+    with locked(engine, NO_USE_OF_USER_1) as lock:
+        suspended = lock.hold(root.put, "/user/ada/suspension/", json={"reason": "Spam."})
+        ada = lock.hold(api.post, "/token", data={"username": "ada", "password": PASSWORD})
+    assert codes(suspended, ada) == [(200, ""), (403, "account-suspended")]
+    assert len(tables(engine)["session"]) == 1

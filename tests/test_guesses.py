@@ -110,6 +110,12 @@ def test_nothing_tells_whether_there_is_such_an_account(api: Api, world: World, 
     assert seen("ada@example.com") == seen("nobody@example.com")
 
 
+def test_a_right_password_is_no_guess_however_the_domain_is_spelled(api: Api, world: World) -> None:
+    world.second_factor(world.user("ada", email="ada@bücher.example.com"))
+    for spelling in ["ada@xn--bcher-kva.example.com", "ada@BÜCHER.example.com"] * 6:
+        assert problem(sign_in(api, spelling)) == (401, "code-needed")
+
+
 def test_what_was_typed_as_a_name_is_kept_as_a_hash_alone(api: Api, engine: Engine) -> None:
     wrong(api, "my password by mistake")
     with engine.connect() as connection:

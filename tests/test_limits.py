@@ -178,6 +178,17 @@ def test_what_was_ended_counts_for_its_user_no_more(limited: Limited, world: Wor
         assert standing(api.as_(world.sign_in(ada)[0]).get("/post/")) == ("read", 5)
 
 
+def test_what_was_ended_counts_no_more_with_a_key_either(limited: Limited, world: World, engine: Engine) -> None:
+    ada = world.user("ada")
+    token = world.sign_in(ada)[0]
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM session"))
+    with limited(write="9/hour") as api:
+        hello: dict[str, Any] = {"json": {"text": "Hello!"}, "headers": {"Idempotency-Key": "a"}}
+        assert problem(api.as_(token).post("/post/", **hello)) == (401, "session-ended")
+        assert standing(api.as_(token).post("/post/", **hello)) == ("write", 8)
+
+
 def test_signing_in_is_counted_for_the_address_whatever_token_is_sent(limited: Limited, world: World) -> None:
     ada = world.user("ada")
     wrong = {"username": "ada", "password": "wrong"}

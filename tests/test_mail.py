@@ -18,6 +18,7 @@ from tests.guessing import EARLY, FAR, HOME, WRONG, at, sign_in, wrong
 from tests.mailbox import Mailbox, html, plain
 from tests.processes import until
 from tests.tables import unchanged
+from tests.test_at_once import NO_USE_OF_USER_1, locked
 
 APP = "https://app.example.com"
 NEW = "another password"
@@ -259,6 +260,19 @@ def test_a_changed_email_is_not_verified_and_the_old_one_is_told(api: Api, mailb
     assert (told["To"], told["Subject"]) == ("ada@example.com", "O e-mail da sua conta no Pamps foi alterado")
     assert "lovelace" not in plain(told) + html(told)
     assert signed_in.get("/user/me/email/").json() == {"email": "lovelace@example.com", "verified_at": None}
+
+
+def test_of_two_changes_of_an_email_at_once_each_tells_the_one_before(
+    api: Api, mailbox: Mailbox, world: World, engine: Engine
+) -> None:
+    ada = world.user("ada", email="a@example.com")
+    signed_in = [api.as_(world.sign_in(ada)[0]) for _ in range(2)]
+    with locked(engine, NO_USE_OF_USER_1) as lock:
+        for one, email in zip(signed_in, ("b@example.com", "c@example.com"), strict=True):
+            lock.hold(one.patch, "/user/me/", json={"email": email})
+    told = {message["To"] for message in mailbox.wait(2)}
+    now = signed_in[0].get("/user/me/email/").json()["email"]
+    assert sorted([*told, now]) == ["a@example.com", "b@example.com", "c@example.com"]
 
 
 def test_a_changed_password_is_told(api: Api, mailbox: Mailbox, world: World) -> None:

@@ -30,3 +30,12 @@ def test_what_is_asked_for_stays() -> None:
             assert recent.get(-1) == "here"
     recent.clear()
     assert len(recent) == 0
+
+
+def test_what_is_set_again_drops_nothing() -> None:
+    recent: Recent[int, int] = Recent(100)
+    for number in range(200):
+        recent[number] = number
+    for _ in range(3):
+        recent[199] = -1
+    assert (len(recent), recent.get(0)) == (200, 0)

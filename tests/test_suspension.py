@@ -119,6 +119,17 @@ def test_a_thread_shows_what_is_hidden_as_a_tombstone_where_something_is_under_i
     assert problem(scene.ada.get(f"/post/{scene.leaf.id}/thread/")) == (404, "post-not-found")
 
 
+def test_what_is_under_a_tombstone_under_what_is_hidden_stays(api: Api, world: World, engine: Engine) -> None:
+    ada, eve = world.user("ada"), world.user("eve")
+    hidden = world.post(by=eve, text="Hidden", parent=world.post(by=ada))
+    deleted = world.post(by=ada, text="Deleted", parent=hidden)
+    world.post(by=ada, text="Leaf", parent=deleted)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE post SET user_id = NULL WHERE text = 'Deleted'"))
+    suspend(engine, "eve")
+    assert [one["text"] for one in api.get("/post/1/thread/").json()["descendants"]] == ["", "", "Leaf"]
+
+
 def test_nothing_can_be_done_with_what_is_hidden(scene: Scene, engine: Engine) -> None:
     suspend(engine, "eve")
     with unchanged(engine):

@@ -10,6 +10,7 @@ from tests.stage import (
     Stage,
     chaos,
     demote,
+    give_role,
     leave,
     let_back,
     like,
@@ -75,6 +76,12 @@ def test_a_like_or_a_reply_that_waits_for_the_suspension_finds_no_post(
         post = on_stage.world.post(by=ada.user)
         assert outcome(on_stage.while_open(suspend(root, ada), act(bob, post))) == refused
     assert consistent(engine)
+
+
+def test_who_is_just_made_a_moderator_is_suspended_by_no_moderator(on_stage: Stage, root: Player) -> None:
+    moderator, ada = on_stage.player(role="moderator"), on_stage.player()
+    promotion = give_role(root, ada, "moderator")
+    assert outcome(on_stage.while_open(promotion, suspend(moderator, ada))) == "not-allowed"
 
 
 def test_a_token_that_is_just_made_goes_with_the_suspension(on_stage: Stage, engine: Engine, root: Player) -> None:

@@ -17,6 +17,7 @@ from tests.factories import PASSWORD, World, recovery_code
 from tests.guessing import FAR, at, failures, wait
 from tests.second_factor import Clock, code
 from tests.tables import tables, unchanged
+from tests.test_passwords import bcrypt_hash
 from tests.watched import Watched
 
 pytest_plugins = ("tests.second_factor_fixtures", "tests.watched_fixtures")
@@ -248,3 +249,14 @@ def test_the_password_alone_changes_the_password_and_the_factor_stays(api: Api, 
 def test_leaving_takes_the_password_alone(as_ada: Signed, secret: str, engine: Engine) -> None:
     assert as_ada.delete("/user/me/", json={"password": PASSWORD}).status_code == 204
     assert tables(engine)["two_factor"] == []
+
+
+def test_of_two_sign_ins_that_renew_an_old_hash_at_once_each_uses_its_code(
+    api: Api, world: World, watched: Watched, threads: ThreadPoolExecutor
+) -> None:
+    """One finds another hash than it has verified, which says nothing of its code."""
+    world.second_factor(world.user("ada", password_hash=bcrypt_hash(PASSWORD)))
+    with watched.held_up():
+        answers = [threads.submit(sign_in, api, recovery_code(number)) for number in range(2)]
+        watched.wait_for(2)
+    assert [answer.result().status_code for answer in answers] == [200, 200]

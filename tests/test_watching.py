@@ -43,6 +43,18 @@ def as_json(settings: Settings, empty: None) -> Iterator[Api]:
         yield api
 
 
+def test_a_line_says_who_asked_whatever_of_the_account_it_was_about(
+    as_json: Api, world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world.user("ada")
+    root = as_json.as_(world.sign_in(world.user("root", role="admin"))[0])
+    capfd.readouterr()
+    assert root.get("/user/me/").status_code == 200
+    assert root.get("/user/me/sessions/").status_code == 200
+    assert root.put("/user/ada/suspension/", json={"reason": "Spam."}).status_code == 200
+    assert [line.get("user") for line in written(capfd, 3)] == [2, 2, 2]
+
+
 def written(capfd: pytest.CaptureFixture[str], count: int) -> list[dict[str, Any]]:
     """So many lines of the log, once they have been written."""
     text = ""
