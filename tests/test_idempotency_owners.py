@@ -1,8 +1,10 @@
 """Whose an Idempotency-Key is, who gets the answer that is kept for it, and for how long it is kept."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -10,15 +12,19 @@ from sqlalchemy.exc import IntegrityError
 
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.db.database import Database
 from pamps.models import User
 from pamps.queries import idempotency as keys
+from pamps.routing import idempotency
 from pamps.routing.asked import Asked
 from tests.again import NEW, aged, count, key, rotated, same
 from tests.api import Api, Signed, problem
 from tests.factories import PASSWORD, World
 from tests.statements import STATEMENTS
 from tests.tables import tables, unchanged
-from tests.watched import Watched
+from tests.test_counts import happened
+from tests.test_errors import NOBODY_LISTENS
+from tests.watched import PATIENCE, Watched
 
 pytest_plugins = "tests.again_fixtures"
 
@@ -180,6 +186,33 @@ def test_an_answer_is_kept_for_a_day(as_ada: Signed, engine: Engine) -> None:
     assert again.json()["id"] == first.json()["id"] + 1
     assert same(publish(), again)
     assert count(engine, "idempotency_key") == 1
+
+
+def test_all_that_is_old_is_thrown_away_at_once_when_the_database_is_there_again(
+    settings: Settings, empty: None, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However much it is, and though the time before there was nobody to ask."""
+    turns = iter([0, 0, 2 * PATIENCE])  # seconds: there are but two
+    monkeypatch.setattr(idempotency, "asyncio", SimpleNamespace(sleep=lambda _: asyncio.sleep(next(turns))))
+    with engine.begin() as connection:
+        old = "INSERT INTO idempotency_key (id, fingerprint, status, headers, answer, created_at)"
+        rows = (
+            "SELECT n::text::bytea, '', 200, '{}', '', now() - interval '7 hours' FROM generate_series(1, :count) AS n"
+        )
+        connection.execute(text(f"{old} {rows}"), {"count": 2 * keys.BATCH + 1})
+    database = Database(NOBODY_LISTENS, settings.db)
+    hours = settings.model_copy(update={"server": settings.server.model_copy(update={"idempotency_hours": 6})})
+
+    async def sweeping() -> None:
+        task = asyncio.create_task(idempotency.sweep(database, hours))
+        await happened(lambda: bool(caplog.records))
+        database.uri = settings.db.uri
+        await happened(lambda: count(engine, "idempotency_key") == 0)
+        task.cancel()
+        await database.close()
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(sweeping())
 
 
 def test_what_is_old_is_thrown_away_and_nothing_else(api: Api, as_ada: Signed, engine: Engine) -> None:

@@ -61,6 +61,33 @@ def test_many_at_once_with_one_key_write_once(
     assert count(engine, "idempotency_key") == 1
 
 
+@pytest.mark.parametrize("headers", [{}, key()], ids=["without", "with"])
+def test_who_is_broken_off_in_a_deadlock_is_tried_again_with_a_key_and_without(
+    as_ada: Signed, engine: Engine, headers: dict[str, str]
+) -> None:
+    """PostgreSQL says of the first that it is in a deadlock, which leaves nothing of its transaction."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SEQUENCE tried"))
+        connection.execute(
+            text(
+                "CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "IF nextval('tried') = 1 THEN RAISE deadlock_detected; END IF; RETURN NEW; END $$"
+            )
+        )
+        connection.execute(
+            text("CREATE TRIGGER deadlock BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION deadlock()")
+        )
+    try:
+        assert as_ada.post("/post/", json=HELLO, headers=headers).status_code == 201
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT last_value FROM tried")) == 2
+        assert (count(engine, "post"), count(engine, "idempotency_key")) == (1, len(headers))
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP FUNCTION deadlock CASCADE"))
+            connection.execute(text("DROP SEQUENCE tried"))
+
+
 def held_up(engine: Engine, threads: ThreadPoolExecutor, as_ada: Signed, headers: dict[str, str]) -> Future[Any]:
     """A request that has claimed its key and waits to write."""
     answer = threads.submit(as_ada.post, "/post/", json=HELLO, headers=headers)

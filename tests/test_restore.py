@@ -64,8 +64,7 @@ def test_a_migrated_database_with_nothing_in_it_takes_a_backup(original: Command
     startup.migrate(anew.uri)
     anew("restore", "a.dump", **PRODUCTION)
     assert contents(anew.uri) == contents(original.uri)
-    analyzed = "SELECT reltuples FROM pg_class WHERE relname = 'post'"  # or plans would be made for empty tables
-    assert anew.sql(analyzed) == anew.sql("SELECT count(*) FROM post")
+    assert anew.sql("SELECT FROM pg_stats WHERE tablename = 'post'")  # or plans would be made for empty tables
 
 
 def test_data_is_replaced_only_when_told(original: Commands, used: Commands) -> None:

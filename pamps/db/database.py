@@ -162,9 +162,11 @@ class Database(Runner):
                         raise
 
     async def patiently(self, pool: Pool, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
-        """The first row of a statement whose work may take long, in a transaction of its own."""
+        """The first row of a statement whose work may take long, in a transaction; waiting for a lock may not."""
         async with pool.acquire() as connection, connection.transaction():
-            return await patiently(connection, sql, arguments)
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
+            row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
+            return row
 
 
 def sent(settings: Db) -> dict[str, str]:
@@ -175,10 +177,3 @@ def sent(settings: Db) -> dict[str, str]:
         "idle_in_transaction_session_timeout": f"{IDLE}ms",
         **PLANNING,
     }
-
-
-async def patiently(connection: Any, sql: str, arguments: list[Any]) -> asyncpg.Record | None:
-    """The first row of a statement whose work may take long, in a transaction; waiting for somebody's lock may not."""
-    await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
-    row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments, timeout=PATIENCE)
-    return row

@@ -19,7 +19,7 @@ from fastapi import Request, Response
 
 from pamps import errors
 from pamps.config import Settings
-from pamps.db.database import TRIES, Database, Runner, patiently
+from pamps.db.database import TRIES, Database, Runner
 from pamps.db.meanings import COLLIDED
 from pamps.db.statement import Statement
 from pamps.errors import PampsError
@@ -144,8 +144,6 @@ class Once(Runner):
                         raise
 
     async def run(self, statement: Statement, arguments: list[Any]) -> Record | None:
-        if statement.patient:
-            return await patiently(self.connection, statement.sql, arguments)
         row: Record | None = await self.connection.fetchrow(statement.sql, *arguments)
         return row
 
