@@ -6,7 +6,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -144,9 +144,9 @@ def test_a_database_that_is_away_is_one_line(pamps: Commands) -> None:
     assert left(pamps.folder) == []
 
 
-@pytest.fixture
-def held_up(pamps: Commands) -> Iterator[subprocess.Popen[bytes]]:
-    """A backup that waits for a lock, half way: its file is begun."""
+@contextmanager
+def waiting(pamps: Commands) -> Iterator[subprocess.Popen[bytes]]:
+    """A backup that waits for a lock, half way: its file is begun. It goes on when this ends."""
     with closing(psycopg2.connect(pamps.uri)) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLE post")
         process = subprocess.Popen(
@@ -157,6 +157,13 @@ def held_up(pamps: Commands) -> Iterator[subprocess.Popen[bytes]]:
             stderr=subprocess.PIPE,
         )
         until(lambda: pamps.sql(WAITING))
+        yield process
+
+
+@pytest.fixture
+def held_up(pamps: Commands) -> Iterator[subprocess.Popen[bytes]]:
+    """One that waits for as long as the test lasts."""
+    with waiting(pamps) as process:
         yield process
     process.communicate()
     until(lambda: not pamps.sql("SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump'"))
@@ -171,6 +178,15 @@ def test_a_backup_that_is_stopped_leaves_nothing(
     assert held_up.communicate() == (b"", b"")
     assert held_up.returncode == code
     assert left(pamps.folder) == []
+
+
+def test_a_file_that_has_come_meanwhile_is_not_replaced_either(pamps: Commands) -> None:
+    with waiting(pamps) as process:
+        (pamps.folder / "a.dump").write_text("precious")
+    said = b"a.dump is there already: name another file, or say --force to replace it\n"
+    assert process.communicate() == (b"", said)
+    assert left(pamps.folder) == ["a.dump"]
+    assert (pamps.folder / "a.dump").read_text() == "precious"
 
 
 def test_a_backup_that_is_killed_leaves_no_file_of_that_name(pamps: Commands) -> None:

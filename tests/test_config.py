@@ -1,6 +1,7 @@
 """Settings: where they are found, and what they come to. What can't be is in test_bad_settings.py."""
 
 import os
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,12 @@ def test_no_secret_that_we_show_is_good_enough_for_production() -> None:
     shown = re.findall(r"""secret_key["']?\s*[=:]\s*["']?([^"'\n]+)""", text, re.IGNORECASE)
     assert len(shown) >= 2
     assert [key for key in shown if len(key) >= 32 and not is_example(key) and not key.startswith(("$", "@"))] == []
+
+
+def test_a_secret_of_few_different_characters_looks_like_an_example() -> None:
+    chance = random.Random(1)
+    assert is_example("".join(chance.choices("abcdefghi", k=48)))
+    assert not is_example("".join(chance.choices("abcdefghijklmnop", k=48)))
 
 
 def test_the_place_for_local_secrets_holds_none() -> None:

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from math import inf
+from typing import Any
 
 import pytest
 from limits import parse
@@ -299,6 +300,25 @@ def test_while_the_database_is_away_each_goes_on_and_tells_the_rest_later(
     assert taken(theirs, 1) == 1
     runner.run(exchange([theirs.counts], database))
     assert taken(theirs, 1) == 0
+
+
+def test_what_comes_during_an_exchange_is_counted_beside_what_others_have_told(
+    database: Database, runner: asyncio.Runner, ahead: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = limit("100/hour", shared=True), limit("100/hour", shared=True)
+    assert taken(theirs, 30) == 30
+    runner.run(exchange([theirs.counts], database))
+    assert taken(ours, 20) == 20
+    row = database.row
+
+    async def meanwhile(*arguments: Any, **options: Any) -> Any:
+        found = await row(*arguments, **options)
+        assert taken(ours, 10) == 10
+        return found
+
+    monkeypatch.setattr(database, "row", meanwhile)
+    runner.run(exchange([ours.counts], database))
+    assert ours.counts.get(key(ours, ahead)) == 60
 
 
 def test_what_postgresql_forgot_in_a_crash_is_not_forgotten_here(
