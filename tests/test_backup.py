@@ -26,7 +26,8 @@ from tests.test_counters import recount
 
 pytest_plugins = "tests.command_fixtures"
 
-WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'pg_dump'"
+DUMPING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
+WAITING = f"{DUMPING} AND wait_event_type = 'Lock'"
 
 
 def left(folder: Path) -> list[str]:
@@ -166,7 +167,7 @@ def held_up(pamps: Commands) -> Iterator[subprocess.Popen[bytes]]:
     with waiting(pamps) as process:
         yield process
     process.communicate()
-    until(lambda: not pamps.sql("SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump'"))
+    until(lambda: not pamps.sql(DUMPING))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -198,7 +199,7 @@ def test_a_backup_that_is_killed_leaves_no_file_of_that_name(pamps: Commands) ->
     process.kill()
     process.wait()
     assert not (pamps.folder / "a.dump").exists()
-    until(lambda: not pamps.sql("SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump'"))
+    until(lambda: not pamps.sql(DUMPING))
     pamps("backup", "a.dump")  # what the other left is in nobody's way
 
 
