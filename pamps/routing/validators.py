@@ -20,7 +20,9 @@ def cached(answer: Handler, personal: bool) -> Handler:
         if response.status_code != 200:
             return response
         seen = blake2b(response.body, digest_size=12)
-        seen.update(response.headers.get("link", "").encode())  # whether there is more: a 304 can't take it away
+        for name, value in response.raw_headers:
+            if name == b"link":
+                seen.update(value)  # whether there is more: a 304 can't take it away
         etag = f'"{seen.hexdigest()}"'
         response.raw_headers.append((b"etag", etag.encode()))
         if personal:
