@@ -1,6 +1,7 @@
 """How long things last, and what else is told by a number or a name in the settings: as they say, not as by default."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jwt
 import pytest
@@ -8,12 +9,13 @@ from sqlalchemy import Engine, text
 
 from pamps.app import create_app
 from pamps.config import Settings
+from pamps.db import drivers
 from tests.api import Api, problem
 from tests.factories import PASSWORD, World
 from tests.watched import until
 
 ADA = {"username": "ada", "password": PASSWORD}
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "security": {
         "access_token_expire_minutes": 7,
         "refresh_token_expire_minutes": 11,
@@ -27,10 +29,26 @@ CHANGES = {
 }
 
 
+# A database of its own: on the one that other tests use, a service with other settings looks after mail too.
+
+
+@pytest.fixture(scope="module")
+def engine(migrated_database: Callable[[], str]) -> Iterator[Engine]:
+    engine = drivers.engine(migrated_database())
+    yield engine
+    engine.dispose()
+
+
+def on(engine: Engine, settings: Settings, changes: dict[str, dict[str, Any]]) -> Api:
+    """The service with other settings of some sections."""
+    db = {"db": {"uri": engine.url.render_as_string(hide_password=False)}}
+    sections = {name: getattr(settings, name).model_copy(update=values) for name, values in (changes | db).items()}
+    return Api(create_app(settings.model_copy(update=sections)))
+
+
 @pytest.fixture
-def api(settings: Settings, empty: None) -> Iterator[Api]:
-    sections = {name: getattr(settings, name).model_copy(update=changes) for name, changes in CHANGES.items()}
-    with Api(create_app(settings.model_copy(update=sections))) as api:
+def api(settings: Settings, engine: Engine, empty: None) -> Iterator[Api]:
+    with on(engine, settings, CHANGES) as api:
         yield api
 
 
@@ -54,12 +72,12 @@ def test_a_session_and_its_tokens(api: Api, world: World, engine: Engine) -> Non
     assert minutes(engine, expires) == 11
 
 
-def test_who_issues_tokens(api: Api, world: World, settings: Settings) -> None:
+def test_who_issues_tokens(api: Api, world: World, engine: Engine, settings: Settings) -> None:
     """A token of another issuer is not ours, though it is signed by the same key."""
     world.user("ada")
     ours = api.post("/token", data=ADA).json()["access_token"]
     assert api.as_(ours).get("/user/me/").status_code == 200
-    with Api(create_app(settings)) as other:
+    with on(engine, settings, {}) as other:
         theirs = other.post("/token", data=ADA).json()["access_token"]
         assert problem(other.as_(ours).get("/user/me/")) == (401, "invalid-token")
     assert problem(api.as_(theirs).get("/user/me/")) == (401, "invalid-token")

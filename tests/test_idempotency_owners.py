@@ -24,7 +24,7 @@ from tests.statements import STATEMENTS
 from tests.tables import tables, unchanged
 from tests.test_counts import happened
 from tests.test_errors import NOBODY_LISTENS
-from tests.watched import PATIENCE, Watched
+from tests.watched import Watched
 
 pytest_plugins = "tests.again_fixtures"
 
@@ -192,8 +192,6 @@ def test_all_that_is_old_is_thrown_away_at_once_when_the_database_is_there_again
     settings: Settings, empty: None, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However much it is, and though the time before there was nobody to ask."""
-    turns = iter([0, 0, 2 * PATIENCE])  # seconds: there are but two
-    monkeypatch.setattr(idempotency, "asyncio", SimpleNamespace(sleep=lambda _: asyncio.sleep(next(turns))))
     with engine.begin() as connection:
         old = "INSERT INTO idempotency_key (id, fingerprint, status, headers, answer, created_at)"
         rows = (
@@ -204,14 +202,18 @@ def test_all_that_is_old_is_thrown_away_at_once_when_the_database_is_there_again
     hours = settings.model_copy(update={"server": settings.server.model_copy(update={"idempotency_hours": 6})})
 
     async def sweeping() -> None:
+        turns = asyncio.Semaphore(0)
+        monkeypatch.setattr(idempotency, "asyncio", SimpleNamespace(sleep=lambda _: turns.acquire()))
         task = asyncio.create_task(idempotency.sweep(database, hours))
+        turns.release()
         await happened(lambda: bool(caplog.records))
         database.uri = settings.db.uri
+        turns.release()
         await happened(lambda: count(engine, "idempotency_key") == 0)
         task.cancel()
         await database.close()
 
-    with caplog.at_level("WARNING"):
+    with caplog.at_level("WARNING", "pamps"):
         asyncio.run(sweeping())
 
 
