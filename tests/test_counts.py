@@ -366,3 +366,32 @@ def test_they_are_kept_together_and_silence_is_said_once(
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "rate limits are counted by each process alone for now"
     ]
+
+
+def test_what_is_of_no_more_use_is_not_told(
+    database: Database, runner: asyncio.Runner, engine: Engine, ahead: Clock
+) -> None:
+    """And fails no exchange, though its counter is swept away in the same statement."""
+    ours = limit("100/hour", shared=True)
+    old = before(before(before(key(ours, ahead))))
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO tally VALUES (:name, :ends, 7)"), {"name": old, "ends": ours.counts.end_of_use(old)}
+        )
+    ours.counts.incr(old, 0)
+    taken(ours, 1)
+    runner.run(exchange([ours.counts], database))
+    assert totals(engine) == {key(ours, ahead): 1}
+
+
+def test_what_another_process_sweeps_is_not_waited_for(
+    database: Database, runner: asyncio.Runner, engine: Engine, ahead: Clock
+) -> None:
+    ours = limit("100/hour", shared=True)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO tally VALUES ('old/1', now() - interval '1 s', 1)"))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT FROM tally FOR UPDATE"))
+        taken(ours, 1)
+        runner.run(exchange([ours.counts], database))
+    assert totals(engine) == {"old/1": 1, key(ours, ahead): 1}

@@ -1,18 +1,22 @@
 """The log of a real process: its form, what it tells of mistakes, and that nothing private is ever in it."""
 
 import json
+import logging
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg2
 import pyotp
 import pytest
+from asyncpg.exceptions._base import DataError
 from httpx2 import Response
 from sqlalchemy import create_engine
 
-from pamps.logs import said, traced, without_private
+from pamps.logs import Lines, RequestLog, said, traced, without_private
 from tests.commands import Commands
 from tests.factories import PASSWORD
 from tests.live import Connection
@@ -260,3 +264,28 @@ def test_a_traceback_has_all_errors_and_no_values(server_uri: str) -> None:
 
 def test_what_an_error_says_is_kept_where_it_quotes_nothing() -> None:
     assert said(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_among_what_a_line_is_about_quotes_nothing(as_json: bool) -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "it failed: %s", (asyncpg.DataError("invalid: hush"),), None)
+    assert "hush" not in Lines(as_json).format(record)
+
+
+def test_what_asyncpg_can_not_send_is_not_quoted() -> None:
+    assert "hush" not in said(DataError("invalid input for query argument $1: 'hush'"))
+
+
+def test_a_line_that_goes_out_in_parts_goes_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As into a pipe that is nearly full."""
+    ours, theirs = os.pipe()
+    monkeypatch.setattr("pamps.logs.STDERR", theirs)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:7]))
+    log = RequestLog(json=True)
+    log.lines = [b"a line of the log", b"and another"]
+    log.write()
+    monkeypatch.undo()
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as file:
+        assert file.read() == b"a line of the log\nand another\n"

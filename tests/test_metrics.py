@@ -222,3 +222,12 @@ def test_a_port_that_is_taken_is_said_in_one_line(pamps: Commands) -> None:
         port = other.getsockname()[1]
         said = pamps.refused("serve", "--port", "0", metrics__port=port)
     assert said == f"metrics.port: can't listen on 127.0.0.1 port {port}: address already in use"
+
+
+def test_mail_that_waits_is_told(pamps: Commands, port: int) -> None:
+    pamps.sql(
+        "INSERT INTO pgqueuer (priority, entrypoint, status, execute_after) "
+        "SELECT 1, 'mail', 'queued', now() + interval '1 day' FROM generate_series(1, 3)"
+    )
+    with serving(pamps.folder, pamps.environment(metrics__port=port)):
+        until(lambda: labelled(asked(port), "pamps_mail_waiting") == {(): 3}, deadline=20)

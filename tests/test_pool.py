@@ -240,3 +240,72 @@ def test_what_does_not_come_back_is_cut_off(lend: Lend) -> None:
             await asking
 
     lend(cut_off)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), OSError(), asyncpg.InterfaceError(""), asyncpg.InternalClientError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_was_left_in_the_middle_of_something_is_not_lent_again(lend: Lend, error: BaseException) -> None:
+    async def left(pool: Pool) -> None:
+        before = await process(pool)
+        pool.give_back(await pool.take(), error)
+        assert pool.size == 0
+        assert await process(pool) != before
+
+    lend(left)
+
+
+def test_what_the_server_has_ended_while_nobody_needed_it_is_not_lent(lend: Lend) -> None:
+    async def ended(pool: Pool) -> None:
+        async with pool.acquire() as other:
+            mine = await process(pool)
+            await other.fetchval("SELECT pg_terminate_backend($1, 20000)", mine)
+            (idle,) = pool.idle
+            await until(idle[0].is_closed)
+            assert await process(pool) != mine
+
+    lend(ended)
+
+
+def test_what_is_cut_off_lends_nothing_more(lend: Lend) -> None:
+    async def cut_off(pool: Pool) -> None:
+        pool.terminate()
+        with pytest.raises(asyncpg.InterfaceError):
+            await pool.take()
+
+    lend(cut_off)
+
+
+def test_closing_waits_though_the_line_is_full(lend: Lend) -> None:
+    async def full(pool: Pool) -> None:
+        pool.queue = 1
+        lent = [await pool.take() for _ in range(MOST)]
+        in_line = asyncio.create_task(process(pool))
+        await waiting(pool, 1)
+        closing = asyncio.create_task(pool.close())
+        await waiting(pool, 2)
+        for connection in lent:
+            pool.give_back(connection, None)
+        assert await in_line
+        await closing
+
+    lend(full)
+
+
+def test_who_may_wait_or_have_a_connection_is_known(lend: Lend) -> None:
+    async def room(pool: Pool) -> None:
+        pool.queue = 2
+        assert pool.room == MOST + 2
+        lent = [await pool.take() for _ in range(MOST)]
+        assert pool.room == 2
+        in_line = asyncio.create_task(process(pool))
+        await waiting(pool, 1)
+        assert pool.room == 1
+        for connection in lent:
+            pool.give_back(connection, None)
+        await in_line
+        assert pool.room == MOST + 2
+
+    lend(room)
