@@ -121,6 +121,9 @@ def test_whose_body_is_still_coming_holds_nobody_up(settings: Settings, world: W
         for one in slow:
             one.send(head)
             one.socket.sendall(body[:5])
+            with Connection(port) as after:  # of two that come in one moment, the second finds the place taken
+                after.send("GET /livez HTTP/1.1", "Host: x", "")
+                assert after.head()[0] == 200
         with Connection(port) as quick:
             quick.send("GET /user/ HTTP/1.1", "Host: x", "")
             assert quick.head()[0] == 200
